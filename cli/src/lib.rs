@@ -1,0 +1,9 @@
+//! The command `emberlite`: pack a model, look into the package, push it to a store, serve it.
+
+pub mod import;
+pub mod inspect;
+pub mod pack;
+pub mod progress;
+pub mod push;
+pub mod recipe;
+pub mod serve;
