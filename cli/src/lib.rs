@@ -1,0 +1,3 @@
+//! The packer's side of Emberlite: a model file in, a package out.
+
+pub mod import;
