@@ -1,0 +1,34 @@
+//! tract's ONNX operators, with ours in place of those it lacks or gets wrong.
+
+mod cast;
+mod elementwise;
+mod imputer;
+mod label_encoder;
+mod linear;
+mod one_hot;
+mod select;
+mod tree_attributes;
+mod tree_ensemble;
+mod wire;
+
+use tract_onnx::Onnx;
+
+/// tract's ONNX importer with our operators registered.
+pub(super) fn framework() -> Onnx {
+    let mut framework = tract_onnx::onnx().with_ignore_value_info(true).with_ignore_output_shapes(true);
+    let register = &mut framework.op_register;
+    register.insert("ArrayFeatureExtractor", select::array_feature_extractor);
+    register.insert("Binarizer", elementwise::binarizer);
+    register.insert("Cast", cast::cast);
+    register.insert("FeatureVectorizer", select::feature_vectorizer);
+    register.insert("Imputer", imputer::imputer);
+    register.insert("LabelEncoder", label_encoder::label_encoder);
+    register.insert("LinearClassifier", linear::classifier);
+    register.insert("LinearRegressor", linear::regressor);
+    register.insert("Normalizer", elementwise::normalizer);
+    register.insert("OneHotEncoder", one_hot::one_hot_encoder);
+    register.insert("Scaler", elementwise::scaler);
+    register.insert("TreeEnsembleClassifier", tree_ensemble::classifier);
+    register.insert("TreeEnsembleRegressor", tree_ensemble::regressor);
+    framework
+}
