@@ -15,13 +15,17 @@ const TRIAL_ROWS: usize = 16;
 
 /// The inputs and outputs that a model declares.
 pub(super) fn read(model: &TypedModel) -> Result<(Vec<TensorSpec>, Vec<TensorSpec>)> {
-    let specs = |outlets: &[OutletId]| outlets.iter().map(|outlet| spec(model, *outlet)).collect::<Result<Vec<_>>>();
-    Ok((specs(&model.inputs)?, specs(&model.outputs)?))
+    let node_name = |outlet: OutletId| model.node(outlet.node).name.as_str();
+    let inputs = model.inputs.iter().map(|outlet| spec(model, *outlet, node_name(*outlet)));
+    // An input that is passed through is an output too: its node has the input's name, its outlet the output's.
+    let label = |outlet: OutletId| model.outlet_label(outlet).unwrap_or(node_name(outlet));
+    let outputs = model.outputs.iter().map(|outlet| spec(model, *outlet, label(*outlet)));
+    Ok((inputs.collect::<Result<_>>()?, outputs.collect::<Result<_>>()?))
 }
 
-fn spec(model: &TypedModel, outlet: OutletId) -> Result<TensorSpec> {
+fn spec(model: &TypedModel, outlet: OutletId, name: &str) -> Result<TensorSpec> {
+    let name = name.to_owned();
     let fact = model.outlet_fact(outlet).map_err(|error| anyhow::anyhow!("{error}"))?;
-    let name = model.outlet_label(outlet).unwrap_or(&model.node(outlet.node).name).to_owned();
     let dtype = Dtype::from_datum_type(fact.datum_type)
         .with_context(|| format!("{name:?} has the type {:?}, which no request can carry", fact.datum_type))?;
     let dim = |dim: &tract_core::internal::TDim| match dim.as_i64().and_then(|size| usize::try_from(size).ok()) {

@@ -12,16 +12,30 @@ const HTML: &str = "text/html; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
+macro_rules! files {
+    ($($path:literal $media_type:ident $file:literal),* $(,)?) => {
+        [$(($path, $media_type, include_str!(concat!("page/", $file)))),*]
+    };
+}
+
 /// Every file of the page: its path, its type, its text.
-const FILES: [(&str, &str, &str); 3] = [
-    ("/", HTML, include_str!("page/index.html")),
-    ("/page.css", STYLE, include_str!("page/page.css")),
-    ("/page.js", SCRIPT, include_str!("page/page.js")),
+const FILES: &[(&str, &str, &str)] = &files![
+    "/" HTML "index.html",
+    "/page.css" STYLE "page.css",
+    "/api.js" SCRIPT "api.js",
+    "/curl.js" SCRIPT "curl.js",
+    "/dom.js" SCRIPT "dom.js",
+    "/form.js" SCRIPT "form.js",
+    "/json.js" SCRIPT "json.js",
+    "/page.js" SCRIPT "page.js",
+    "/picture.js" SCRIPT "picture.js",
+    "/result.js" SCRIPT "result.js",
+    "/table.js" SCRIPT "table.js",
 ];
 
 /// The page at `/`.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    FILES.into_iter().fold(Router::new(), |routes, (path, media_type, text)| {
+    FILES.iter().copied().fold(Router::new(), |routes, (path, media_type, text)| {
         routes.route(path, get(move || async move { file(media_type, text) }))
     })
 }
