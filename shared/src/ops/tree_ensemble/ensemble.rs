@@ -98,6 +98,11 @@ impl<T: Threshold> Ensemble<T> {
         Ok(Ensemble { forest, aggregate, post_transform, finish, base_values, one_sided, no_negative_weight })
     }
 
+    /// Whether the score of class 1 is its share, to which class 0 has the rest, rather than a leaning to either side.
+    pub(super) fn is_share(&self) -> bool {
+        self.one_sided && self.no_negative_weight
+    }
+
     /// How many features a row needs.
     pub fn features(&self) -> usize {
         self.forest.features()

@@ -40,11 +40,10 @@ fn regress<T: Threshold>(ensemble: &Ensemble<T>, cells: &mut [Cell<T>], scores: 
     if ensemble.base_values.len() == cells.len() {
         cells.iter_mut().zip(&ensemble.base_values).for_each(|(cell, &base)| cell.score += base);
     }
-    let start = scores.len();
-    scores.extend(cells.iter().map(|cell| cell.score.to_f32()));
-    match (cells.len(), ensemble.post_transform) {
-        (1, PostTransform::Probit) | (2.., _) => transform(ensemble.post_transform, &mut scores[start..]),
-        _ => {}
+    match cells {
+        [cell] if ensemble.post_transform == PostTransform::Probit => scores.push(probit(cell.score.to_f32())),
+        [cell] => scores.push(cell.score.to_f32()),
+        cells => write(ensemble.post_transform, cells, scores),
     }
 }
 
@@ -59,9 +58,7 @@ fn choose<T: Threshold>(ensemble: &Ensemble<T>, cells: &mut [Cell<T>], scores: &
             best = Some((class, cell.score));
         }
     }
-    let start = scores.len();
-    scores.extend(cells.iter().map(|cell| cell.score.to_f32()));
-    transform(ensemble.post_transform, &mut scores[start..]);
+    write(ensemble.post_transform, cells, scores);
     best.map_or(0, |(class, _)| class as i64)
 }
 
@@ -71,7 +68,7 @@ fn choose_of_two<T: Threshold>(ensemble: &Ensemble<T>, cells: &mut [Cell<T>], sc
         &[_, base] if second.present => {
             second.score = first.score;
             second.score += base;
-            first.score = second.score;
+            first.score = -second.score;
         }
         &[base_first, base_second] => {
             second.score += base_second;
@@ -80,27 +77,29 @@ fn choose_of_two<T: Threshold>(ensemble: &Ensemble<T>, cells: &mut [Cell<T>], sc
         &[base] => first.score += base,
         _ => {}
     }
-    let alone = !second.present && ensemble.base_values.len() < 2;
-    let (zero, one) = (first.score.to_f32(), second.score.to_f32());
-    let score = if second.present { one } else { zero };
-    let threshold = if ensemble.one_sided && ensemble.no_negative_weight { 0.5 } else { 0.0 };
-    let start = scores.len();
-    if alone {
-        scores.extend(pair(ensemble, zero));
-    } else {
-        scores.extend([zero, one]);
-        transform(ensemble.post_transform, &mut scores[start..]);
+    let decisive = if second.present { second.score } else { first.score };
+    let class = i64::from(decisive.to_f32() > if ensemble.is_share() { 0.5 } else { 0.0 });
+    match second.present || ensemble.base_values.len() == 2 {
+        true => write(ensemble.post_transform, cells, scores),
+        false => scores.extend(pair(ensemble, first.score.to_f32())),
     }
-    i64::from(score > threshold)
+    class
 }
 
 /// The scores of both classes where only one score is known.
 fn pair<T: Threshold>(ensemble: &Ensemble<T>, score: f32) -> [f32; 2] {
     match ensemble.post_transform {
-        PostTransform::Logistic if !(ensemble.one_sided && ensemble.no_negative_weight) => [logistic(-score), logistic(score)],
-        _ if ensemble.one_sided && ensemble.no_negative_weight => [1.0 - score, score],
+        _ if ensemble.is_share() => [1.0 - score, score],
+        PostTransform::Logistic => [logistic(-score), logistic(score)],
         _ => [-score, score],
     }
+}
+
+/// Appends the scores of two targets or more. One that no leaf had a weight for is 0, whatever its base value.
+fn write<T: Threshold>(post_transform: PostTransform, cells: &[Cell<T>], scores: &mut Vec<f32>) {
+    let start = scores.len();
+    scores.extend(cells.iter().map(|cell| if cell.present { cell.score.to_f32() } else { 0.0 }));
+    transform(post_transform, &mut scores[start..]);
 }
 
 fn transform(post_transform: PostTransform, scores: &mut [f32]) {
@@ -138,6 +137,6 @@ fn probit(p: f32) -> f32 {
     let x = 2.0 * p - 1.0;
     let log = ((1.0 - x) * (1.0 + x)).ln();
     let half = 2.0 / (3.14159 * 0.147) + 0.5 * log;
-    let root = (-half + (half * half - log / 0.147).sqrt()).sqrt();
+    let root = (-half + (half * half - (1.0 / 0.147) * log).sqrt()).sqrt();
     std::f32::consts::SQRT_2 * if x < 0.0 { -root } else { root }
 }

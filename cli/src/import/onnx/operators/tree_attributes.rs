@@ -10,48 +10,117 @@ use tract_onnx::tract_hir::internal::*;
 use emberlite::ops::tree_ensemble::forest::{Branch, Comparison, Forest, Node, Threshold, Tree, Weight};
 use emberlite::ops::tree_ensemble::{Aggregate, Ensemble, Finish, PostTransform, TreeEnsemble};
 
-/// Builds the ensemble that `node` describes. `leaf` is what the attributes of the weights begin with.
-pub(super) fn parse(
-    context: &ParsingContext<'_>,
-    node: &NodeProto,
-    leaf: &str,
-    targets: usize,
-    finish: Finish,
-) -> TractResult<TreeEnsemble> {
-    let is_double = node.get_attr_opt::<&TensorProto>("nodes_values_as_tensor")?.is_some();
-    Ok(match is_double {
-        true => TreeEnsemble::Double(Arc::new(ensemble::<f64>(context, node, leaf, targets, finish)?)),
-        false => TreeEnsemble::Single(Arc::new(ensemble::<f32>(context, node, leaf, targets, finish)?)),
-    })
+/// What the attributes of a node say, with numbers as precise as they are there.
+#[derive(Clone, Debug)]
+pub(super) enum Definition {
+    Single(Parts<f32>),
+    Double(Parts<f64>),
 }
 
-fn ensemble<T: Threshold>(
-    context: &ParsingContext<'_>,
-    node: &NodeProto,
-    leaf: &str,
+/// What an ensemble is built from.
+#[derive(Clone, Debug)]
+pub(super) struct Parts<T> {
+    trees: Vec<Tree<T>>,
+    features: usize,
     targets: usize,
     finish: Finish,
-) -> TractResult<Ensemble<T>> {
-    let nodes = Nodes::<T>::parse(context, node)?;
-    let weights = Weights::<T>::parse(context, node, leaf)?;
-    let features = nodes.features.iter().max().map_or(1, |&greatest| greatest + 1);
-    let forest = Forest::build(&trees(&nodes, &weights)?, features, targets)?;
-    let aggregate = match node.get_attr_opt("aggregate_function")?.unwrap_or("SUM") {
-        "SUM" => Aggregate::Sum,
-        "AVERAGE" => Aggregate::Average,
-        "MIN" => Aggregate::Min,
-        "MAX" => Aggregate::Max,
-        other => return node.bail_attr("aggregate_function", &format!("unknown function `{other}`")),
-    };
-    let post_transform = match node.get_attr_opt("post_transform")?.unwrap_or("NONE") {
-        "NONE" => PostTransform::None,
-        "LOGISTIC" => PostTransform::Logistic,
-        "SOFTMAX" => PostTransform::Softmax,
-        "SOFTMAX_ZERO" => PostTransform::SoftmaxZero,
-        "PROBIT" => PostTransform::Probit,
-        other => return node.bail_attr("post_transform", &format!("unknown function `{other}`")),
-    };
-    Ensemble::new(forest, finish, aggregate, post_transform, values(context, node, "base_values")?)
+    aggregate: Aggregate,
+    post_transform: PostTransform,
+    base_values: Vec<T>,
+}
+
+impl Definition {
+    /// Reads the attributes of `node`. `leaf` is what those of the weights begin with.
+    pub(super) fn parse(
+        context: &ParsingContext<'_>,
+        node: &NodeProto,
+        leaf: &str,
+        targets: usize,
+        finish: Finish,
+    ) -> TractResult<Definition> {
+        let is_double = node.get_attr_opt::<&TensorProto>("nodes_values_as_tensor")?.is_some();
+        Ok(match is_double {
+            true => Definition::Double(Parts::parse(context, node, leaf, targets, finish)?),
+            false => Definition::Single(Parts::parse(context, node, leaf, targets, finish)?),
+        })
+    }
+
+    /// The operator for rows of type `input`: `f64` rows are compared as they are, whatever the thresholds.
+    pub(super) fn build(&self, input: DatumType) -> TractResult<TreeEnsemble> {
+        Ok(match self {
+            Definition::Double(parts) => TreeEnsemble::Double(Arc::new(parts.build()?)),
+            Definition::Single(parts) if input == DatumType::F64 => TreeEnsemble::Double(Arc::new(parts.widen().build()?)),
+            Definition::Single(parts) => TreeEnsemble::Single(Arc::new(parts.build()?)),
+        })
+    }
+}
+
+impl Parts<f32> {
+    fn widen(&self) -> Parts<f64> {
+        let weight = |weight: &Weight<f32>| Weight { target: weight.target, weight: f64::from(weight.weight) };
+        let node = |node: &Node<f32>| match node {
+            Node::Leaf(weights) => Node::Leaf(weights.iter().map(weight).collect()),
+            Node::Branch(branch) => Node::Branch(Branch {
+                threshold: f64::from(branch.threshold),
+                feature: branch.feature,
+                comparison: branch.comparison,
+                missing_holds: branch.missing_holds,
+                holds: branch.holds,
+                fails: branch.fails,
+            }),
+        };
+        Parts {
+            trees: self.trees.iter().map(|tree| Tree { nodes: tree.nodes.iter().map(node).collect() }).collect(),
+            base_values: self.base_values.iter().copied().map(f64::from).collect(),
+            features: self.features,
+            targets: self.targets,
+            finish: self.finish,
+            aggregate: self.aggregate,
+            post_transform: self.post_transform,
+        }
+    }
+}
+
+impl<T: Threshold> Parts<T> {
+    fn parse(
+        context: &ParsingContext<'_>,
+        node: &NodeProto,
+        leaf: &str,
+        targets: usize,
+        finish: Finish,
+    ) -> TractResult<Parts<T>> {
+        let nodes = Nodes::<T>::parse(context, node)?;
+        let weights = Weights::<T>::parse(context, node, leaf)?;
+        let aggregate = match node.get_attr_opt("aggregate_function")?.unwrap_or("SUM") {
+            "SUM" => Aggregate::Sum,
+            "AVERAGE" => Aggregate::Average,
+            "MIN" => Aggregate::Min,
+            "MAX" => Aggregate::Max,
+            other => return node.bail_attr("aggregate_function", &format!("unknown function `{other}`")),
+        };
+        let post_transform = match node.get_attr_opt("post_transform")?.unwrap_or("NONE") {
+            "NONE" => PostTransform::None,
+            "LOGISTIC" => PostTransform::Logistic,
+            "SOFTMAX" => PostTransform::Softmax,
+            "SOFTMAX_ZERO" => PostTransform::SoftmaxZero,
+            "PROBIT" => PostTransform::Probit,
+            other => return node.bail_attr("post_transform", &format!("unknown function `{other}`")),
+        };
+        Ok(Parts {
+            features: nodes.features.iter().max().map_or(1, |&greatest| greatest + 1),
+            trees: trees(&nodes, &weights)?,
+            targets,
+            finish,
+            aggregate,
+            post_transform,
+            base_values: values(context, node, "base_values")?,
+        })
+    }
+
+    fn build(&self) -> TractResult<Ensemble<T>> {
+        let forest = Forest::build(&self.trees, self.features, self.targets)?;
+        Ensemble::new(forest, self.finish, self.aggregate, self.post_transform, self.base_values.clone())
+    }
 }
 
 /// What the attributes say of every node, in their order.

@@ -4,14 +4,14 @@ use tract_onnx::model::ParsingContext;
 use tract_onnx::pb::NodeProto;
 use tract_onnx::tract_hir::internal::*;
 
-use emberlite::ops::tree_ensemble::{Finish, TreeEnsemble};
+use emberlite::ops::tree_ensemble::Finish;
 
-use super::tree_attributes;
+use super::tree_attributes::Definition;
 use super::wire::{Built, Labels};
 
 #[derive(Clone, Debug)]
 struct Trees {
-    op: TreeEnsemble,
+    definition: Definition,
     targets: usize,
     /// A classifier's; a regressor has none.
     labels: Option<Labels>,
@@ -20,14 +20,14 @@ struct Trees {
 pub(super) fn classifier(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
     let labels = Labels::parse(node, "classlabels_int64s")?;
     let targets = labels.len();
-    let op = tree_attributes::parse(context, node, "class", targets, Finish::Class)?;
-    Ok((expand(Trees { op, targets, labels: Some(labels) }), vec![]))
+    let definition = Definition::parse(context, node, "class", targets, Finish::Class)?;
+    Ok((expand(Trees { definition, targets, labels: Some(labels) }), vec![]))
 }
 
 pub(super) fn regressor(context: &ParsingContext<'_>, node: &NodeProto) -> Built {
     let targets: usize = node.get_attr_opt("n_targets")?.unwrap_or(1);
-    let op = tree_attributes::parse(context, node, "target", targets, Finish::Scores)?;
-    Ok((expand(Trees { op, targets, labels: None }), vec![]))
+    let definition = Definition::parse(context, node, "target", targets, Finish::Scores)?;
+    Ok((expand(Trees { definition, targets, labels: None }), vec![]))
 }
 
 impl Expansion for Trees {
@@ -62,7 +62,8 @@ impl Expansion for Trees {
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        let mut outputs = model.wire_node(prefix, self.op.clone(), inputs)?;
+        let op = self.definition.build(model.outlet_fact(inputs[0])?.datum_type)?;
+        let mut outputs = model.wire_node(prefix, op, inputs)?;
         if let Some(labels) = &self.labels {
             outputs[0] = labels.wire(model, format!("{prefix}.label"), outputs[0])?;
         }

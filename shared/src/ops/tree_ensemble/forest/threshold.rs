@@ -4,7 +4,7 @@ use tract_nnef::internal::*;
 
 /// A float type that features, thresholds and weights can have.
 pub trait Threshold:
-    Datum + Copy + PartialOrd + Default + std::ops::AddAssign + std::ops::DivAssign
+    Datum + Copy + PartialOrd + Default + std::ops::AddAssign + std::ops::DivAssign + std::ops::Neg<Output = Self>
 {
     /// The value for which no comparison holds.
     fn never() -> Self;
