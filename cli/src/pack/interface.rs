@@ -45,8 +45,16 @@ pub(super) fn apply_recipe(manifest: &mut Manifest, recipe: &Recipe) -> Result<(
         spec.role = Some(output.role);
     }
     bind_features(manifest)?;
+    check_labels(&manifest.labels)?;
     if let Some(image) = &manifest.image {
         check_image(image, &manifest.inputs)?;
+    }
+    Ok(())
+}
+
+fn check_labels(labels: &[String]) -> Result<()> {
+    for (index, label) in labels.iter().enumerate() {
+        ensure!(!labels[..index].contains(label), "two labels are called {label:?}");
     }
     Ok(())
 }
@@ -80,6 +88,13 @@ fn bind_features(manifest: &mut Manifest) -> Result<()> {
         );
         let same_name = manifest.features.iter().filter(|other| other.name == feature.name).count();
         ensure!(same_name == 1, "two features are called {:?}", feature.name);
+        if let (Some(minimum), Some(maximum)) = (feature.minimum, feature.maximum) {
+            ensure!(
+                minimum <= maximum,
+                "feature {:?} has a minimum of {minimum} and a maximum of {maximum}",
+                feature.name
+            );
+        }
     }
     for input in &manifest.inputs {
         let columns = manifest.features.iter().filter(|feature| feature.input == input.name).count();
@@ -130,9 +145,11 @@ pub(super) fn infer_roles(manifest: &mut Manifest, plan: &Plan) -> Result<()> {
         let role = spec.role.unwrap_or_else(|| role(spec, tensor, labels));
         if role == Role::Probabilities && labels > 0 {
             let width = if spec.shape.len() < 2 { 1 } else { tensor.shape().last().copied().unwrap_or(1) };
+            let fits = if width == 1 { labels == 2 } else { width == labels };
             ensure!(
-                width == labels || (width == 1 && labels == 2),
-                "output {:?} has {width} probabilities a row, and there are {labels} labels",
+                fits,
+                "output {:?} has {width} probabilities a row, and there are {labels} labels; one a row is that of the \
+                 second of two labels",
                 spec.name
             );
         }
