@@ -1,5 +1,6 @@
 //! The engine: tract runs the graph. It knows tensors, and nothing of HTTP, stores or clouds.
 
+mod dialect;
 mod graph;
 mod plan;
 pub mod tensor;

@@ -1,12 +1,12 @@
 //! A graph between its two forms: tract's model, and tract-OPL text with named weights.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use tract_core::prelude::{Tensor, TypedModel};
 use tract_nnef::ast::{self, Identifier, ProtoModel};
-use tract_nnef::framework::Nnef;
 
+use super::dialect::{self, COMPLETE};
 use super::{EngineError, explain, guarded};
 
 /// A graph as tract-OPL text, its weights beside it.
@@ -20,20 +20,15 @@ pub struct Graph {
     pub weights: HashMap<String, Arc<Tensor>>,
 }
 
-/// Every registry that a package's graph may use.
-static FRAMEWORK: LazyLock<Nnef> = LazyLock::new(|| {
-    tract_nnef::nnef().with_registry(tract_onnx_opl::onnx_opl_registry()).with_registry(crate::ops::registry())
-});
-
 /// Writes a model as text and weights.
 ///
 /// # Errors
 /// [`EngineError::Write`] names the operator that has no tract-OPL form.
 pub fn write(model: &TypedModel) -> Result<Graph, EngineError> {
     guarded(|| {
-        let proto = tract_nnef::ser::to_proto_model(&FRAMEWORK, model).map_err(|error| explain(&error))?;
+        let proto = tract_nnef::ser::to_proto_model(&COMPLETE, model).map_err(|error| explain(&error))?;
         let mut text = Vec::new();
-        ast::dump::Dumper::new(&FRAMEWORK, &mut text).document(&proto.doc).map_err(|error| explain(&error))?;
+        ast::dump::Dumper::new(&COMPLETE, &mut text).document(&proto.doc).map_err(|error| explain(&error))?;
         let text = String::from_utf8(text).map_err(|error| error.to_string())?;
         let weights = proto.tensors.into_iter().map(|(label, tensor)| (label.0, tensor)).collect();
         Ok(Graph { text, weights })
@@ -51,7 +46,11 @@ pub fn read(graph: Graph) -> Result<TypedModel, EngineError> {
         let tensors = graph.weights.into_iter().map(|(label, tensor)| (Identifier(label), tensor)).collect();
         let proto = ProtoModel { doc, tensors, quantization: None, resources: HashMap::new() };
         proto.validate().map_err(|error| explain(&error))?;
-        FRAMEWORK.translate(&proto, TypedModel::default()).map_err(|(_, error)| explain(&error))
+        let quick = dialect::for_graph(&graph.text).map_err(|error| explain(&error))?;
+        quick
+            .translate(&proto, TypedModel::default())
+            .or_else(|_| COMPLETE.translate(&proto, TypedModel::default()))
+            .map_err(|(_, error)| explain(&error))
     })
     .map_err(EngineError::Read)
 }
