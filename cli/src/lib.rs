@@ -1,3 +1,9 @@
-//! The packer's side of Emberlite: a model file in, a package out.
+//! The command `emberlite`: pack a model, look into the package, push it to a store, serve it.
 
 pub mod import;
+pub mod inspect;
+pub mod pack;
+pub mod progress;
+pub mod push;
+pub mod recipe;
+pub mod serve;

@@ -1,3 +1,23 @@
 //! Emberlite serves small models from serverless functions, on the CPU the function already has.
+//!
+//! A request travels through the rooms in this order:
+//!
+//! - [`adapter`]: one binary, every runtime. Finds out whether it runs on Lambda or as a plain HTTP server.
+//! - [`api`]: the dialects of HTTP and JSON that clients speak, errors included.
+//! - [`task`]: what a model is for: tables and images to tensors, tensors to labels and probabilities.
+//! - [`model`]: the package format, its manifest, and the cell that loads a model once.
+//! - [`store`]: where packages come from: a folder or S3.
+//! - [`engine`]: tract: graph to plan, plan to outputs.
+//! - [`ops`]: the operators tract lacks.
+//!
+//! A room knows the next one, never the one before it. [`config`] and [`telemetry`] serve them all.
 
+pub mod adapter;
+pub mod api;
+pub mod config;
+pub mod engine;
+pub mod model;
 pub mod ops;
+pub mod store;
+pub mod task;
+pub mod telemetry;

@@ -1,0 +1,115 @@
+//! `emberlite inspect`: what is in a package, once its every byte has been checked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use emberlite::model::{Digest, Manifest, Package, PackageBytes, Role};
+use serde::Serialize;
+
+/// What a package holds.
+#[derive(Debug, Serialize)]
+pub struct Inspection {
+    digest: Digest,
+    package_bytes: usize,
+    manifest: Manifest,
+    /// How often each operator stands in the graph.
+    operators: BTreeMap<String, usize>,
+    sections: Vec<Section>,
+}
+
+#[derive(Debug, Serialize)]
+struct Section {
+    name: String,
+    dtype: String,
+    shape: Vec<usize>,
+    bytes: usize,
+}
+
+/// Opens a package file and reads all it says.
+///
+/// # Errors
+/// A file that is no intact package.
+pub fn inspect(file: &Path) -> Result<Inspection> {
+    let bytes = PackageBytes::map(file).with_context(|| format!("can't read {}", file.display()))?;
+    let package = Package::open(bytes).with_context(|| file.display().to_string())?;
+    let graph = package.read_graph().with_context(|| file.display().to_string())?;
+    let mut operators = BTreeMap::new();
+    for node in graph.nodes() {
+        *operators.entry(node.op.name().into_owned()).or_default() += 1;
+    }
+    let mut sections: Vec<_> = package
+        .sections()
+        .map(|section| Section {
+            name: section.name.to_owned(),
+            dtype: section.texts.map_or_else(|| format!("{:?}", section.dtype), |_| "TEXT".to_owned()),
+            shape: section.texts.unwrap_or(section.shape).to_vec(),
+            bytes: section.data.len(),
+        })
+        .collect();
+    sections.sort_by_key(|section| std::cmp::Reverse(section.bytes));
+    Ok(Inspection {
+        digest: *package.digest(),
+        package_bytes: package.size_bytes(),
+        manifest: package.manifest().clone(),
+        operators,
+        sections,
+    })
+}
+
+/// A role in one word.
+pub fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Label => "label",
+        Role::Probabilities => "probabilities",
+        Role::Logits => "logits",
+        Role::Values => "values",
+    }
+}
+
+impl fmt::Display for Inspection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let manifest = &self.manifest;
+        writeln!(f, "{} (format {}, {} bytes)", manifest.name, manifest.format, self.package_bytes)?;
+        if !manifest.description.is_empty() {
+            writeln!(f, "  {}", manifest.description)?;
+        }
+        writeln!(f, "  digest    {}", self.digest)?;
+        let producer = manifest.source.producer.as_deref().unwrap_or("an unknown program");
+        writeln!(f, "  source    {} ({}, written by {producer})", manifest.source.file, manifest.source.format)?;
+        if !manifest.licence.is_empty() {
+            writeln!(f, "  licence   {}", manifest.licence)?;
+        }
+        writeln!(f, "\nInputs")?;
+        for input in &manifest.inputs {
+            writeln!(f, "  {:<28} {:<6} {}", input.name, input.dtype, input.shape_text())?;
+        }
+        writeln!(f, "\nOutputs")?;
+        for output in &manifest.outputs {
+            let role = output.role.map_or("values", role_name);
+            writeln!(f, "  {:<28} {:<6} {:<12} {role}", output.name, output.dtype, output.shape_text())?;
+        }
+        if !manifest.labels.is_empty() {
+            writeln!(f, "\nLabels\n  {}", manifest.labels.join(", "))?;
+        }
+        if !manifest.features.is_empty() {
+            let names: Vec<_> = manifest.features.iter().map(|feature| feature.name.as_str()).collect();
+            writeln!(f, "\nFeatures ({})\n  {}", names.len(), names.join(", "))?;
+        }
+        writeln!(f, "\nOperators")?;
+        for (operator, count) in &self.operators {
+            writeln!(f, "  {operator:<28} {count}")?;
+        }
+        writeln!(f, "\nSections")?;
+        for Section { name, dtype, shape, bytes } in &self.sections {
+            writeln!(f, "  {name:<36} {dtype:<6} {:<16} {bytes:>10} bytes", format!("{shape:?}"))?;
+        }
+        let verification = &manifest.verification;
+        write!(
+            f,
+            "\nChecked against the source on {} inputs at batch sizes {:?}; largest difference {:.1e}",
+            verification.inputs, verification.batch_sizes, verification.max_abs_difference
+        )
+    }
+}

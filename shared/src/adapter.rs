@@ -1,0 +1,63 @@
+//! The adapter: one binary, every runtime. It finds out by itself where it runs.
+
+mod http;
+mod lambda;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use axum::Router;
+
+pub use self::http::serve;
+use crate::config::Config;
+use crate::telemetry;
+
+/// Runs a cloud function until its runtime ends it: on Lambda where `AWS_LAMBDA_RUNTIME_API` is set, else as a plain
+/// HTTP server.
+///
+/// `name` is the function's name, `about` one sentence for `--help`, `routes` what it answers.
+pub fn run(name: &str, about: &str, routes: impl FnOnce(&Config) -> Router) -> ExitCode {
+    match std::env::args().nth(1).as_deref() {
+        None => {}
+        Some("--help" | "-h") => return print(&help(name, about)),
+        Some("--version" | "-V") => return print(&format!("{name} {}\n", env!("CARGO_PKG_VERSION"))),
+        Some(other) => return fail(&format!("{name} takes no argument {other:?}; see {name} --help")),
+    }
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(error) => return fail(&error.to_string()),
+    };
+    telemetry::start(&config.log);
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(config.threads.min(4)).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(&format!("the runtime can't start: {error}")),
+        };
+    let routes = routes(&config);
+    let outcome = runtime.block_on(async {
+        if lambda::is_runtime() { lambda::run(routes).await } else { serve(routes, &config.host, config.port).await }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn help(name: &str, about: &str) -> String {
+    format!(
+        "{about}\n\nUsage: {name}\n\nOn AWS Lambda it answers the function's events, elsewhere it is an HTTP server.\n\n{}",
+        Config::help()
+    )
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    drop(writeln!(std::io::stderr(), "error: {message}"));
+    ExitCode::from(2)
+}

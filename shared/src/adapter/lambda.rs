@@ -1,0 +1,57 @@
+//! AWS Lambda: function URLs and HTTP APIs, answered before the function's deadline.
+
+use std::convert::Infallible;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::Request;
+use lambda_http::RequestExt as _;
+use tower::ServiceExt as _;
+
+use crate::api::ApiError;
+
+/// What is kept of a function's time to send the answer that time is up.
+const RESERVE: Duration = Duration::from_millis(200);
+
+/// Whether this process was started by Lambda, or by an emulator of it.
+pub(super) fn is_runtime() -> bool {
+    std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some()
+}
+
+/// Answers events until Lambda ends the process.
+///
+/// # Errors
+/// A runtime interface that can't be spoken to, in words.
+pub(super) async fn run(routes: Router) -> Result<(), String> {
+    let service = tower::service_fn(move |request: lambda_http::Request| {
+        let remaining = remaining(&request);
+        let answer = routes.clone().oneshot(to_axum(request));
+        async move {
+            let outcome = match remaining {
+                Some(remaining) => tokio::time::timeout(remaining, answer).await,
+                None => Ok(answer.await),
+            };
+            let response = outcome.unwrap_or_else(|_| Ok(ApiError::deadline().into_response()));
+            Ok::<Response, Infallible>(response.unwrap_or_else(|never| match never {}))
+        }
+    });
+    lambda_http::run(service).await.map_err(|error| format!("the Lambda runtime interface failed: {error}"))
+}
+
+/// How much time is left, less what the answer takes. Emulators send a deadline that has long passed: it counts as none.
+fn remaining(request: &lambda_http::Request) -> Option<Duration> {
+    let deadline = Duration::from_millis(request.lambda_context_ref()?.deadline);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    deadline.checked_sub(now).map(|left| left.saturating_sub(RESERVE))
+}
+
+fn to_axum(request: lambda_http::Request) -> Request<Body> {
+    request.map(|body| match body {
+        lambda_http::Body::Empty => Body::empty(),
+        lambda_http::Body::Text(text) => Body::from(text),
+        lambda_http::Body::Binary(bytes) => Body::from(bytes),
+        _ => Body::empty(),
+    })
+}

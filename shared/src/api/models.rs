@@ -1,0 +1,109 @@
+//! `GET /models`, `GET /models/{model}` and `GET /healthz`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+
+use super::body::json_response;
+use super::{Api, ApiError};
+use crate::model::{Digest, Dtype, Example, ImageSpec, Model, ModelName, Task, TensorSpec};
+
+/// Answers as soon as the process can.
+pub(super) async fn health() -> Response {
+    #[derive(Serialize)]
+    struct Health {
+        status: &'static str,
+    }
+    json_response(StatusCode::OK, &Health { status: "ok" })
+}
+
+pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Status {
+        name: ModelName,
+        loaded: bool,
+        default: bool,
+    }
+    #[derive(Serialize)]
+    struct List {
+        models: Vec<Status>,
+    }
+    let known = api.models.list().await?;
+    let models =
+        known.into_iter().map(|known| Status { name: known.name, loaded: known.loaded, default: known.default });
+    Ok(json_response(StatusCode::OK, &List { models: models.collect() }))
+}
+
+pub(super) async fn describe(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Response, ApiError> {
+    let model = load(&api, &name).await?;
+    Ok(json_response(StatusCode::OK, &Description::of(&model)))
+}
+
+/// The model that a path or a body names.
+pub(super) async fn load(api: &Api, name: &str) -> Result<Arc<Model>, ApiError> {
+    let name: ModelName =
+        name.parse().map_err(|error| ApiError::unknown_model(format!("there is no such model: {error}")))?;
+    Ok(api.models.get(&name).await?)
+}
+
+/// What a client may want to know of a model.
+#[derive(Serialize)]
+struct Description<'a> {
+    name: &'a ModelName,
+    digest: &'a Digest,
+    package_bytes: usize,
+    task: Task,
+    description: &'a str,
+    licence: &'a str,
+    labels: &'a [String],
+    inputs: &'a [TensorSpec],
+    outputs: &'a [TensorSpec],
+    features: Vec<FeatureDescription<'a>>,
+    image: Option<&'a ImageSpec>,
+    examples: &'a [Example],
+}
+
+#[derive(Serialize)]
+struct FeatureDescription<'a> {
+    name: &'a str,
+    input: &'a str,
+    dtype: Option<Dtype>,
+    unit: Option<&'a str>,
+    choices: &'a BTreeMap<String, String>,
+    minimum: Option<f64>,
+    maximum: Option<f64>,
+}
+
+impl<'a> Description<'a> {
+    fn of(model: &'a Model) -> Self {
+        let manifest = model.manifest();
+        let dtype = |input: &str| manifest.inputs.iter().find(|spec| spec.name == input).map(|spec| spec.dtype);
+        let features = manifest.features.iter().map(|feature| FeatureDescription {
+            name: &feature.name,
+            input: &feature.input,
+            dtype: dtype(&feature.input),
+            unit: feature.unit.as_deref(),
+            choices: &feature.choices,
+            minimum: feature.minimum,
+            maximum: feature.maximum,
+        });
+        Self {
+            name: &manifest.name,
+            digest: model.digest(),
+            package_bytes: model.package_bytes(),
+            task: manifest.task,
+            description: &manifest.description,
+            licence: &manifest.licence,
+            labels: &manifest.labels,
+            inputs: &manifest.inputs,
+            outputs: &manifest.outputs,
+            features: features.collect(),
+            image: manifest.image.as_ref(),
+            examples: &manifest.examples,
+        }
+    }
+}

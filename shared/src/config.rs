@@ -1,0 +1,256 @@
+//! Configuration: every environment variable there is, read once and checked at start.
+
+use std::fmt::Write as _;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::model::ModelName;
+use crate::store::{Location, S3Settings};
+
+/// What the environment says.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where packages come from.
+    pub store: Location,
+    /// The model that answers where none is named.
+    pub default_model: Option<ModelName>,
+    /// The models that are served; `None` for all of the store.
+    pub models: Option<Vec<ModelName>>,
+    /// How long a pointer is taken to be what it was; `None` for ever.
+    pub refresh: Option<Duration>,
+    /// The largest request body.
+    pub max_body_bytes: usize,
+    /// How many requests compute at once.
+    pub threads: usize,
+    /// What is logged.
+    pub log: Log,
+    /// The address of the plain HTTP server.
+    pub host: String,
+    /// The port of the plain HTTP server.
+    pub port: u16,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// A level, or directives as `tracing-subscriber` reads them.
+    pub filter: String,
+    /// The form of a record.
+    pub format: LogFormat,
+}
+
+/// The form of a log record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+/// A variable that is missing or wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum ConfigError {
+    #[error("{name} is not set: expected {expected}")]
+    Missing { name: &'static str, expected: &'static str },
+    #[error("{name}={value:?} is wrong: expected {expected}")]
+    Wrong { name: &'static str, value: String, expected: &'static str },
+}
+
+/// One variable, for `--help` and for errors.
+struct Variable {
+    name: &'static str,
+    expected: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+}
+
+const fn variable(
+    name: &'static str,
+    expected: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Variable {
+    Variable { name, expected, default, meaning }
+}
+
+const STORE: Variable =
+    variable("EMBER_STORE", "a folder's path or s3://bucket/prefix", "", "where packages come from (required)");
+const MODEL: Variable =
+    variable("EMBER_MODEL", "a model's name", "the only model of the store", "answers where no model is named");
+const MODELS: Variable =
+    variable("EMBER_MODELS", "names of models, separated by commas", "all of the store", "the models that are served");
+const REFRESH: Variable = variable(
+    "EMBER_REFRESH_SECONDS",
+    "a number of seconds, 0 for never",
+    "60",
+    "how often a model's pointer is looked at again",
+);
+const MAX_BODY: Variable =
+    variable("EMBER_MAX_BODY_BYTES", "a number of bytes above 0", "6291456", "the largest request body");
+const ENDPOINT: Variable =
+    variable("EMBER_S3_ENDPOINT", "an http:// or https:// URL", "AWS", "the S3 endpoint: MinIO, GCS, OSS, …");
+const PATH_STYLE: Variable = variable(
+    "EMBER_S3_PATH_STYLE",
+    "true or false",
+    "true with EMBER_S3_ENDPOINT",
+    "whether the bucket is in the path of S3 requests",
+);
+const THREADS: Variable =
+    variable("EMBER_THREADS", "a number above 0", "the machine's cores", "how many requests compute at once");
+const LOG: Variable = variable("EMBER_LOG", "error, warn, info, debug or trace", "info", "what is logged");
+const LOG_FORMAT: Variable = variable("EMBER_LOG_FORMAT", "json or text", "json", "the form of a log record");
+const HOST: Variable = variable("EMBER_HOST", "an address", "0.0.0.0", "where the plain HTTP server listens");
+const PORT: Variable = variable("PORT", "a port", "8080", "the port of the plain HTTP server");
+
+const ALL: [Variable; 12] =
+    [STORE, MODEL, MODELS, REFRESH, MAX_BODY, ENDPOINT, PATH_STYLE, THREADS, LOG, LOG_FORMAT, HOST, PORT];
+
+impl Config {
+    /// Reads the configuration through `lookup`, which answers a variable's value: usually the environment.
+    ///
+    /// # Errors
+    /// The first variable that is missing or wrong, by name.
+    pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let reader = Reader(lookup);
+        let settings = S3Settings { endpoint: reader.endpoint()?, path_style: reader.parsed(&PATH_STYLE)? };
+        let Some(store) = reader.text(&STORE) else {
+            return Err(ConfigError::Missing { name: STORE.name, expected: STORE.expected });
+        };
+        Ok(Self {
+            store: Location::parse(&store, settings).map_err(|_| wrong(&STORE, &store))?,
+            default_model: reader.parsed(&MODEL)?,
+            models: reader.names(&MODELS)?,
+            refresh: match reader.parsed(&REFRESH)?.unwrap_or(60) {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds)),
+            },
+            max_body_bytes: reader.positive(&MAX_BODY)?.unwrap_or(6 * 1024 * 1024),
+            threads: reader.positive(&THREADS)?.unwrap_or_else(cores),
+            log: reader.log()?,
+            host: reader.text(&HOST).unwrap_or_else(|| "0.0.0.0".to_owned()),
+            port: reader.parsed(&PORT)?.unwrap_or(8080),
+        })
+    }
+
+    /// Reads the configuration from the process's environment.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// Every variable with its meaning and default, as lines for `--help`.
+    pub fn help() -> String {
+        let mut text = String::from("Environment variables:\n");
+        for Variable { name, expected, default, meaning } in &ALL {
+            let default = if default.is_empty() { String::new() } else { format!("; default: {default}") };
+            let _ = writeln!(text, "  {name:<22} {meaning}\n{:25}{expected}{default}", "");
+        }
+        text
+    }
+}
+
+/// The cores this process may use.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn wrong(variable: &Variable, value: &str) -> ConfigError {
+    ConfigError::Wrong { name: variable.name, value: value.to_owned(), expected: variable.expected }
+}
+
+/// Reads variables; an empty one counts as absent, as templates leave those they have no value for.
+struct Reader<F>(F);
+
+impl<F: Fn(&str) -> Option<String>> Reader<F> {
+    fn text(&self, variable: &Variable) -> Option<String> {
+        (self.0)(variable.name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn parsed<T: FromStr>(&self, variable: &Variable) -> Result<Option<T>, ConfigError> {
+        self.text(variable).map(|text| text.parse().map_err(|_| wrong(variable, &text))).transpose()
+    }
+
+    fn positive(&self, variable: &Variable) -> Result<Option<usize>, ConfigError> {
+        match self.parsed(variable)? {
+            Some(0) => Err(wrong(variable, "0")),
+            number => Ok(number),
+        }
+    }
+
+    fn names(&self, variable: &Variable) -> Result<Option<Vec<ModelName>>, ConfigError> {
+        let Some(text) = self.text(variable) else { return Ok(None) };
+        let names = text.split(',').map(|name| name.trim().parse());
+        names.collect::<Result<_, _>>().map(Some).map_err(|_| wrong(variable, &text))
+    }
+
+    fn endpoint(&self) -> Result<Option<String>, ConfigError> {
+        match self.text(&ENDPOINT) {
+            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => Err(wrong(&ENDPOINT, &url)),
+            url => Ok(url),
+        }
+    }
+
+    fn log(&self) -> Result<Log, ConfigError> {
+        let filter = self.text(&LOG).unwrap_or_else(|| "info".to_owned());
+        if filter.parse::<tracing_subscriber::EnvFilter>().is_err() {
+            return Err(wrong(&LOG, &filter));
+        }
+        let format = match self.text(&LOG_FORMAT).as_deref() {
+            None | Some("json") => LogFormat::Json,
+            Some("text") => LogFormat::Text,
+            Some(other) => return Err(wrong(&LOG_FORMAT, other)),
+        };
+        Ok(Log { filter, format })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::read(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_the_name_of_its_variable() {
+        for (name, value) in [
+            ("EMBER_STORE", "gs://bucket"),
+            ("EMBER_MODEL", "../x"),
+            ("EMBER_MODELS", "a,,b"),
+            ("EMBER_REFRESH_SECONDS", "soon"),
+            ("EMBER_MAX_BODY_BYTES", "0"),
+            ("EMBER_S3_ENDPOINT", "localhost:9000"),
+            ("EMBER_S3_PATH_STYLE", "maybe"),
+            ("EMBER_THREADS", "0"),
+            ("EMBER_LOG", "=="),
+            ("EMBER_LOG_FORMAT", "xml"),
+            ("PORT", "99999"),
+        ] {
+            let error = read(&[(name, value), ("EMBER_STORE", ".")]).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{name}=")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_absent() {
+        let config = read(&[("EMBER_STORE", "."), ("EMBER_MODEL", ""), ("PORT", " ")]).unwrap();
+        assert_eq!((config.default_model, config.port), (None, 8080));
+    }
+
+    #[test]
+    fn a_missing_store_is_said_plainly() {
+        let error = read(&[]).unwrap_err();
+        assert_eq!(error.to_string(), "EMBER_STORE is not set: expected a folder's path or s3://bucket/prefix");
+    }
+
+    #[test]
+    fn help_names_every_variable() {
+        for variable in &ALL {
+            assert!(Config::help().contains(variable.name));
+        }
+    }
+}

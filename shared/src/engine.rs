@@ -1,0 +1,41 @@
+//! The engine: tract runs the graph. It knows tensors, and nothing of HTTP, stores or clouds.
+
+mod graph;
+mod plan;
+pub mod tensor;
+
+pub use graph::{Graph, read as read_graph, write as write_graph};
+pub use plan::Plan;
+
+/// Why a graph can't be read, written, planned or run.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum EngineError {
+    #[error("the graph can't be written: {0}")]
+    Write(String),
+    #[error("the graph can't be read: {0}")]
+    Read(String),
+    #[error("weight {name:?} of the graph can't be used: {reason}")]
+    Weight { name: String, reason: String },
+    #[error("the graph can't be planned: {0}")]
+    Plan(String),
+    #[error("running the model failed: {0}")]
+    Run(String),
+}
+
+/// A tract error as one line, its causes joined.
+fn explain(error: &tract_core::prelude::TractError) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// Runs `work`, a panic of tract's becoming an error text: a graph comes from outside.
+fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("no message");
+        Err(format!("the engine panicked: {text}"))
+    })
+}

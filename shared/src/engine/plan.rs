@@ -1,0 +1,53 @@
+//! A plan: a graph made ready to run, shared by every request.
+
+use std::sync::Arc;
+
+use tract_core::internal::DatumType;
+use tract_core::model::TypedRunnableModel;
+use tract_core::prelude::{IntoArcTensor as _, IntoRunnable, TVec, Tensor, TypedModel};
+
+use super::{EngineError, explain, guarded};
+
+/// A graph made ready to run. Runs share it; each keeps its own state.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    runnable: Arc<TypedRunnableModel>,
+}
+
+impl Plan {
+    /// Optimizes the graph for this CPU and orders its operators.
+    ///
+    /// # Errors
+    /// [`EngineError::Plan`] where tract refuses the graph.
+    pub fn new(model: TypedModel) -> Result<Self, EngineError> {
+        guarded(|| {
+            let optimized = model.into_optimized().map_err(|error| explain(&error))?;
+            optimized.into_runnable().map_err(|error| explain(&error))
+        })
+        .map(|runnable| Self { runnable })
+        .map_err(EngineError::Plan)
+    }
+
+    /// Runs the graph on its inputs, in the graph's order. Inputs must have the types and shapes it declares.
+    ///
+    /// Symbolic dimensions come out as `INT64`.
+    ///
+    /// # Errors
+    /// [`EngineError::Run`] where an operator refuses what it is given.
+    pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Arc<Tensor>>, EngineError> {
+        guarded(|| {
+            let inputs: TVec<_> = inputs.into_iter().map(Into::into).collect();
+            let outputs = self.runnable.run(inputs).map_err(|error| explain(&error))?;
+            outputs.into_iter().map(|output| without_symbols(output.into_arc_tensor())).collect()
+        })
+        .map_err(EngineError::Run)
+    }
+}
+
+fn without_symbols(tensor: Arc<Tensor>) -> Result<Arc<Tensor>, String> {
+    if tensor.datum_type() != DatumType::TDim {
+        return Ok(tensor);
+    }
+    let plain = tensor.cast_to_dt(DatumType::I64).map_err(|error| explain(&error))?;
+    Ok(plain.into_owned().into())
+}

@@ -1,0 +1,26 @@
+//! Models: the package they travel in, and the cell that loads each of them once.
+
+mod buffer;
+mod cell;
+mod digest;
+mod dtype;
+mod layout;
+mod loaded;
+mod manifest;
+mod name;
+mod package;
+mod set;
+
+pub use buffer::PackageBytes;
+pub use cell::LoadError;
+pub use digest::{Digest, DigestError};
+pub use dtype::Dtype;
+pub use layout::{Entry, LayoutError, write as write_package};
+pub use loaded::{Model, ModelError};
+pub use manifest::{
+    Background, Channels, Dim, Example, FORMAT, Feature, ImageLayout, ImageSpec, Manifest, Resize, Role, Section,
+    Source, Task, TensorSpec, Verification,
+};
+pub use name::{ModelName, NameError};
+pub use package::{Package, PackageError};
+pub use set::{ModelStatus, Models};

@@ -1,0 +1,214 @@
+//! Reading a package: every byte is checked before any of it is used.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::Deserialize;
+use tract_core::prelude::Tensor;
+
+use super::layout::{self, GRAPH};
+use super::manifest::FORMAT;
+use super::{Digest, Dtype, Manifest, PackageBytes};
+use crate::engine::tensor;
+
+/// A package whose every byte has been checked against its digests.
+#[derive(Debug)]
+pub struct Package {
+    manifest: Manifest,
+    digest: Digest,
+    bytes: PackageBytes,
+    /// Where each section of the manifest is in the file.
+    ranges: BTreeMap<String, Range<usize>>,
+}
+
+/// A section of a package.
+#[derive(Clone, Copy, Debug)]
+pub struct SectionView<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The type of its elements.
+    pub dtype: safetensors::Dtype,
+    /// Its shape.
+    pub shape: &'a [usize],
+    /// The shape of a tensor of texts, whose elements `data` holds as a JSON list.
+    pub texts: Option<&'a [usize]>,
+    /// The digest its bytes must have.
+    pub digest: &'a Digest,
+    /// Its bytes.
+    pub data: &'a [u8],
+}
+
+impl SectionView<'_> {
+    /// The section as a tensor of the graph.
+    ///
+    /// # Errors
+    /// A reason, where the bytes are none of its type.
+    pub(super) fn to_tensor(self) -> Result<Tensor, String> {
+        if let Some(shape) = self.texts {
+            let texts: Vec<String> = serde_json::from_slice(self.data).map_err(|error| error.to_string())?;
+            return tensor::from_vec(shape, texts);
+        }
+        let dtype = Dtype::ALL
+            .into_iter()
+            .find(|dtype| dtype.safetensors() == Some(self.dtype))
+            .ok_or_else(|| format!("no tensor has the type {:?}", self.dtype))?;
+        tensor::from_bytes(dtype.datum_type(), self.shape, self.data)
+    }
+}
+
+/// Why some bytes are not a package that this build can use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum PackageError {
+    #[error("not an Emberlite package, or a truncated one: {0}")]
+    NotAPackage(String),
+    #[error("the package's header is damaged: {0}")]
+    Header(&'static str),
+    #[error("the package's manifest is damaged: expected digest {expected}, got {got}")]
+    ManifestDigest { expected: String, got: Digest },
+    #[error("the package's manifest can't be read: {0}")]
+    Manifest(String),
+    #[error(
+        "the package has format {found}; this build reads formats up to {FORMAT}: update Emberlite or pack the model again"
+    )]
+    Unsupported { found: u32 },
+    #[error("section {name:?} of the package is damaged: expected digest {expected}, got {got}")]
+    Section { name: String, expected: Digest, got: Digest },
+    #[error("the package has no section {0:?}")]
+    MissingSection(String),
+    #[error("the padding before byte {0} of the package is damaged")]
+    Padding(usize),
+    #[error("the package is not the one asked for: expected digest {expected}, got {got}")]
+    Digest { expected: Digest, got: Digest },
+}
+
+impl Package {
+    /// Opens a package and checks each section against its digest in the manifest.
+    ///
+    /// # Errors
+    /// The first damage found, with the section it is in.
+    pub fn open(bytes: PackageBytes) -> Result<Self, PackageError> {
+        let digest = Digest::of(&bytes);
+        let package = Self::parse(bytes, digest)?;
+        for section in package.sections() {
+            let got = Digest::of(section.data);
+            if *section.digest != got {
+                return Err(PackageError::Section { name: section.name.to_owned(), expected: *section.digest, got });
+            }
+        }
+        Ok(package)
+    }
+
+    /// Opens the package with this digest: one pass over the bytes.
+    ///
+    /// # Errors
+    /// As [`Package::open`]; another intact package is [`PackageError::Digest`].
+    pub fn open_as(bytes: PackageBytes, expected: &Digest) -> Result<Self, PackageError> {
+        let got = Digest::of(&bytes);
+        if got != *expected {
+            Self::open(bytes)?;
+            return Err(PackageError::Digest { expected: *expected, got });
+        }
+        Self::parse(bytes, got)
+    }
+
+    /// Reads header and manifest; the sections' bytes remain to be checked.
+    fn parse(bytes: PackageBytes, digest: Digest) -> Result<Self, PackageError> {
+        let (header_length, metadata) = safetensors::SafeTensors::read_metadata(&bytes)
+            .map_err(|error| PackageError::NotAPackage(error.to_string()))?;
+        let texts = metadata.metadata().as_ref();
+        let text = |key| texts.and_then(|texts| texts.get(key));
+        let manifest_text = text("manifest")
+            .ok_or_else(|| PackageError::NotAPackage("a safetensors file without a manifest".into()))?;
+        check_manifest_digest(manifest_text, text("manifest_blake3").map_or("", String::as_str))?;
+        let manifest = read_manifest(manifest_text)?;
+
+        let slots = layout::slots(&manifest.sections).ok_or(PackageError::Header("its sizes overflow"))?;
+        let start = header_length + 8;
+        if layout::header(manifest_text, &slots).ok().as_deref() != bytes.get(..start) {
+            return Err(PackageError::Header("it is not the one that follows from the manifest"));
+        }
+        let mut ranges = BTreeMap::new();
+        for slot in slots {
+            let range = start + slot.range().start..start + slot.range().end;
+            if manifest.sections.contains_key(&*slot.name) {
+                ranges.insert(slot.name.into_owned(), range);
+            } else if bytes[range.clone()].iter().any(|&byte| byte != 0) {
+                return Err(PackageError::Padding(range.end));
+            }
+        }
+        Ok(Self { manifest, digest, bytes, ranges })
+    }
+
+    /// What the package says about its model.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The digest of the whole file.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The size of the whole file.
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The bytes of the whole file.
+    pub fn bytes(&self) -> &PackageBytes {
+        &self.bytes
+    }
+
+    /// The graph as tract-OPL text.
+    ///
+    /// # Errors
+    /// A package without one.
+    pub fn graph(&self) -> Result<&str, PackageError> {
+        let range = self.ranges.get(GRAPH).ok_or_else(|| PackageError::MissingSection(GRAPH.to_owned()))?;
+        std::str::from_utf8(&self.bytes[range.clone()])
+            .map_err(|error| PackageError::Manifest(format!("{GRAPH} is not UTF-8: {error}")))
+    }
+
+    /// Every section by name.
+    pub fn sections(&self) -> impl Iterator<Item = SectionView<'_>> {
+        self.manifest.sections.iter().zip(self.ranges.values()).map(|((name, section), range)| SectionView {
+            name,
+            dtype: section.dtype,
+            shape: &section.shape,
+            texts: section.texts.as_deref(),
+            digest: &section.digest,
+            data: &self.bytes[range.clone()],
+        })
+    }
+
+    /// The sections that are weights of the graph.
+    pub fn weights(&self) -> impl Iterator<Item = SectionView<'_>> {
+        self.sections().filter(|section| section.name != GRAPH)
+    }
+}
+
+fn check_manifest_digest(manifest: &str, expected: &str) -> Result<(), PackageError> {
+    let got = Digest::of(manifest.as_bytes());
+    if got.to_string() == expected {
+        return Ok(());
+    }
+    Err(PackageError::ManifestDigest { expected: expected.chars().take(64).collect(), got })
+}
+
+/// A manifest of a newer format may hold anything: its version is read first.
+fn read_manifest(text: &str) -> Result<Manifest, PackageError> {
+    #[derive(Deserialize)]
+    struct Version {
+        format: u32,
+    }
+    let unreadable = |error: serde_json::Error| PackageError::Manifest(error.to_string());
+    let Version { format } = serde_json::from_str(text).map_err(unreadable)?;
+    if format > FORMAT {
+        return Err(PackageError::Unsupported { found: format });
+    }
+    serde_json::from_str(text).map_err(unreadable)
+}
+
+#[cfg(test)]
+mod tests;

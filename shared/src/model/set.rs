@@ -1,0 +1,121 @@
+//! The models of a store that are served, each in its cell.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::cell::{Cell, LoadError};
+use super::{Model, ModelName};
+use crate::store::{Store, StoreError};
+
+/// The models that are served.
+#[derive(Debug)]
+pub struct Models {
+    store: Arc<Store>,
+    default: Option<ModelName>,
+    /// `None` serves every model of the store.
+    served: Option<Vec<ModelName>>,
+    refresh: Option<Duration>,
+    cells: RwLock<HashMap<ModelName, Arc<Cell>>>,
+}
+
+/// What is known of a served model without loading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelStatus {
+    /// Its name.
+    pub name: ModelName,
+    /// Whether it is loaded.
+    pub loaded: bool,
+    /// Whether it answers where no model is named.
+    pub default: bool,
+}
+
+impl Models {
+    /// Serves models of `store`; nothing is loaded before it is asked for.
+    ///
+    /// `served` of `None` means every model there is. `default` answers where no model is named. A pointer is looked at
+    /// again after `refresh`, never for `None`.
+    pub fn new(
+        store: Store,
+        served: Option<Vec<ModelName>>,
+        default: Option<ModelName>,
+        refresh: Option<Duration>,
+    ) -> Self {
+        Self { store: Arc::new(store), default, served, refresh, cells: RwLock::default() }
+    }
+
+    /// The model of this name, loaded if need be.
+    ///
+    /// # Errors
+    /// A model that is not served, not there, or can't be loaded.
+    pub async fn get(&self, name: &ModelName) -> Result<Arc<Model>, Arc<LoadError>> {
+        if let Some(served) = &self.served
+            && !served.contains(name)
+        {
+            return Err(Arc::new(LoadError::NotServed(name.clone())));
+        }
+        let cell = self.cell(name);
+        let outcome = cell.get().await;
+        if outcome.is_err() {
+            self.forget(name, &cell);
+        }
+        outcome
+    }
+
+    /// The model that answers where none is named: the default, else the only one there is.
+    ///
+    /// # Errors
+    /// A store that can't be listed.
+    pub async fn default_name(&self) -> Result<Option<ModelName>, StoreError> {
+        if self.default.is_some() {
+            return Ok(self.default.clone());
+        }
+        match self.names().await?.as_slice() {
+            [only] => Ok(Some(only.clone())),
+            _ => Ok(None),
+        }
+    }
+
+    /// Every model that is served.
+    ///
+    /// # Errors
+    /// A store that can't be listed.
+    pub async fn list(&self) -> Result<Vec<ModelStatus>, StoreError> {
+        let names = self.names().await?;
+        let only = names.len() == 1;
+        let status = |name: ModelName| ModelStatus {
+            loaded: self.known(&name).is_some_and(|cell| cell.loaded().is_some()),
+            default: self.default.as_ref().map_or(only, |default| *default == name),
+            name,
+        };
+        Ok(names.into_iter().map(status).collect())
+    }
+
+    async fn names(&self) -> Result<Vec<ModelName>, StoreError> {
+        match &self.served {
+            Some(served) => Ok(served.clone()),
+            None => self.store.list().await,
+        }
+    }
+
+    fn cell(&self, name: &ModelName) -> Arc<Cell> {
+        if let Some(cell) = self.known(name) {
+            return cell;
+        }
+        let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
+        let new = || Cell::new(name.clone(), Arc::clone(&self.store), self.refresh);
+        Arc::clone(cells.entry(name.clone()).or_insert_with(new))
+    }
+
+    fn known(&self, name: &ModelName) -> Option<Arc<Cell>> {
+        self.cells.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Drops a cell that holds nothing: whoever asks for names that are not there must not fill the memory.
+    fn forget(&self, name: &ModelName, cell: &Arc<Cell>) {
+        let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
+        if cell.loaded().is_none() && cells.get(name).is_some_and(|known| Arc::ptr_eq(known, cell)) {
+            cells.remove(name);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Where packages come from: a folder, or S3 and what speaks its protocol.
+//!
+//! In both, `models/NAME/DIGEST.ember` is a package and `models/NAME/current.json` points to the one in force.
+//! A push uploads the package first and swings the pointer last, and only if nobody swung it in the meantime.
+
+mod folder;
+mod location;
+mod pointer;
+mod s3;
+
+use std::fmt;
+
+use folder::FolderStore;
+pub use location::{Location, LocationError, S3Settings};
+use pointer::Pointer;
+use s3::S3Store;
+
+use crate::model::{Digest, ModelName, PackageBytes};
+
+/// A place that holds packages.
+#[derive(Debug)]
+pub struct Store {
+    location: Location,
+    backend: Backend,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Folder(FolderStore),
+    S3(S3Store),
+}
+
+/// Why the store can't answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum StoreError {
+    #[error("there is no model {model:?}: the store has no {key}")]
+    UnknownModel { model: String, key: String },
+    #[error("{store} has no bucket {bucket:?}")]
+    MissingBucket { store: String, bucket: String },
+    #[error("the store's folder {0:?} is not there")]
+    MissingFolder(String),
+    #[error("the pointer of model {model:?} names package {digest}, but {key} is not there")]
+    MissingPackage { model: String, digest: Digest, key: String },
+    #[error("the pointer {key} can't be read: {reason}")]
+    Pointer { key: String, reason: String },
+    #[error("access to {key} in {store} is denied: {reason}")]
+    Denied { store: String, key: String, reason: String },
+    #[error("{store} can't be reached: {reason}")]
+    Unreachable { store: String, reason: String },
+    #[error("the pointer of model {model:?} was changed by somebody else meanwhile; it is now {now}")]
+    Conflict { model: String, now: String },
+}
+
+impl Store {
+    /// A store at this location. Nothing is contacted before it is asked for something.
+    pub fn new(location: Location) -> Self {
+        let backend = match location.clone() {
+            Location::Folder(root) => Backend::Folder(FolderStore::new(root)),
+            Location::S3 { bucket, prefix, settings } => Backend::S3(S3Store::new(bucket, prefix, settings)),
+        };
+        Self { location, backend }
+    }
+
+    /// The digest of the package in force for a model.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownModel`] where there is no pointer.
+    pub async fn current(&self, model: &ModelName) -> Result<Digest, StoreError> {
+        let (bytes, _) = self
+            .read_pointer(model)
+            .await?
+            .ok_or_else(|| StoreError::UnknownModel { model: model.to_string(), key: pointer_key(model) })?;
+        let pointer =
+            Pointer::parse(&bytes).map_err(|reason| StoreError::Pointer { key: pointer_key(model), reason })?;
+        Ok(pointer.digest)
+    }
+
+    async fn read_pointer(&self, model: &ModelName) -> Result<Option<(Vec<u8>, String)>, StoreError> {
+        let key = pointer_key(model);
+        match &self.backend {
+            Backend::Folder(folder) => folder.read_pointer(&key),
+            Backend::S3(s3) => s3.read_pointer(&key).await,
+        }
+    }
+
+    /// The bytes of a package, unchecked.
+    ///
+    /// # Errors
+    /// [`StoreError::MissingPackage`] where there is none.
+    pub async fn package(&self, model: &ModelName, digest: &Digest) -> Result<PackageBytes, StoreError> {
+        let key = package_key(model, digest);
+        match &self.backend {
+            Backend::Folder(folder) => folder.read_package(&key)?,
+            Backend::S3(s3) => s3.read_package(&key).await?,
+        }
+        .ok_or_else(|| StoreError::MissingPackage { model: model.to_string(), digest: *digest, key })
+    }
+
+    /// The models that have a pointer, by name.
+    ///
+    /// # Errors
+    /// A store that can't be read.
+    pub async fn list(&self) -> Result<Vec<ModelName>, StoreError> {
+        let mut names = match &self.backend {
+            Backend::Folder(folder) => folder.list()?,
+            Backend::S3(s3) => s3.list().await?,
+        };
+        names.sort();
+        Ok(names)
+    }
+
+    /// Puts a package into the store and makes it the one in force. A folder that is not there is made.
+    ///
+    /// The pointer swings only if it is still what it was before the upload.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where somebody else pushed meanwhile.
+    pub async fn push(&self, model: &ModelName, digest: &Digest, bytes: PackageBytes) -> Result<Pushed, StoreError> {
+        let before = match self.read_pointer(model).await {
+            Err(StoreError::MissingFolder(_)) => None,
+            pointer => pointer?,
+        };
+        let previous = before.as_ref().and_then(|(bytes, _)| Pointer::parse(bytes).ok()).map(|pointer| pointer.digest);
+        if previous == Some(*digest) && self.package(model, digest).await.is_ok() {
+            return Ok(Pushed { previous });
+        }
+        let key = package_key(model, digest);
+        let pointer = Pointer { digest: *digest }.to_bytes();
+        let expected = before.as_ref().map(|(_, version)| version.as_str());
+        let swung = match &self.backend {
+            Backend::Folder(folder) => {
+                folder.write_package(&key, &bytes)?;
+                folder.swing_pointer(&pointer_key(model), &pointer, expected)?
+            }
+            Backend::S3(s3) => {
+                s3.write_package(&key, bytes).await?;
+                s3.swing_pointer(&pointer_key(model), pointer, expected).await?
+            }
+        };
+        if swung {
+            return Ok(Pushed { previous });
+        }
+        let now = match self.current(model).await {
+            Ok(digest) => digest.to_string(),
+            Err(error) => error.to_string(),
+        };
+        Err(StoreError::Conflict { model: model.to_string(), now })
+    }
+}
+
+/// What a push found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The package that was in force before; the pushed one itself where it was there already.
+    pub previous: Option<Digest>,
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.location.fmt(f)
+    }
+}
+
+/// The key of a model's pointer below the store's root.
+fn pointer_key(model: &ModelName) -> String {
+    format!("models/{model}/current.json")
+}
+
+/// The key of a package below the store's root.
+fn package_key(model: &ModelName, digest: &Digest) -> String {
+    format!("models/{model}/{digest}.ember")
+}
