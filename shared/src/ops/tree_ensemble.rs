@@ -9,6 +9,8 @@ pub mod forest;
 mod op;
 mod opl;
 mod score;
+#[cfg(test)]
+mod tests;
 
 pub use ensemble::{Aggregate, Ensemble, Finish, PostTransform};
 pub use op::TreeEnsemble;

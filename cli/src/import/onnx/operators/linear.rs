@@ -8,7 +8,7 @@ use tract_onnx::tract_hir::tract_core::ops::binary::TypedBinOp;
 use tract_onnx::tract_hir::tract_core::ops::change_axes::AxisOp;
 use tract_onnx::tract_hir::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_hir::tract_core::ops::logic::comp_gt;
-use tract_onnx::tract_hir::tract_core::ops::math::{add, neg, sub};
+use tract_onnx::tract_hir::tract_core::ops::math::{add, sub};
 use tract_onnx::tract_hir::tract_core::ops::nn::{Reduce, Reducer, Softmax, sigmoid};
 
 use super::wire::{Built, Labels, to_type, with_constant};
@@ -20,7 +20,8 @@ enum PostTransform {
     Softmax,
 }
 
-/// One score for each row of `coefficients`, or two from one row where that decides between two classes.
+/// One score for each row of `coefficients`. Where one score decides between two classes, the first class has what it
+/// lacks to 1, and a softmax changes nothing, as onnxruntime has it.
 #[derive(Clone, Debug)]
 struct Linear {
     /// `[features, scores]`
@@ -85,27 +86,23 @@ impl Linear {
 
     fn wire_transform(&self, prefix: &str, model: &mut TypedModel, scores: OutletId) -> TractResult<OutletId> {
         let name = |part: &str| format!("{prefix}.{part}");
-        let softmax = || Softmax { axes: tvec!(1), ..Softmax::default() };
         if !self.one_sided() {
             return Ok(match self.post_transform {
                 PostTransform::None => scores,
                 PostTransform::Logistic => model.wire_node(name("scores"), sigmoid(), &[scores])?[0],
-                PostTransform::Softmax => model.wire_node(name("scores"), softmax(), &[scores])?[0],
+                PostTransform::Softmax => {
+                    let softmax = Softmax { axes: tvec!(1), ..Softmax::default() };
+                    model.wire_node(name("scores"), softmax, &[scores])?[0]
+                }
             });
         }
-        let (first, second) = match self.post_transform {
-            PostTransform::Logistic => {
-                let second = model.wire_node(name("second"), sigmoid(), &[scores])?[0];
-                let one = model.add_const(name("one"), rctensor2(&[[1f32]]))?;
-                (model.wire_node(name("first"), sub(), &[one, second])?[0], second)
-            }
-            _ => (model.wire_node(name("first"), neg(), &[scores])?[0], scores),
+        let second = match self.post_transform {
+            PostTransform::Logistic => model.wire_node(name("second"), sigmoid(), &[scores])?[0],
+            _ => scores,
         };
-        let both = model.wire_node(name("scores"), TypedConcat::new(1), &[first, second])?[0];
-        match self.post_transform {
-            PostTransform::Softmax => Ok(model.wire_node(name("softmax"), softmax(), &[both])?[0]),
-            _ => Ok(both),
-        }
+        let one = model.add_const(name("one"), rctensor2(&[[1f32]]))?;
+        let first = model.wire_node(name("first"), sub(), &[one, second])?[0];
+        Ok(model.wire_node(name("scores"), TypedConcat::new(1), &[first, second])?[0])
     }
 }
 
