@@ -1,0 +1,169 @@
+"""Fixtures: the real binaries, what they serve, and the clouds around them."""
+
+import itertools
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from support import clouds
+from support.packages import MODELS, Command, Package, variant
+from support.processes import FAKE_AWS, ROOT, RUNNING, MotoServer, Process, Server, environment, target_folder
+from support.store import Bucket
+
+os.environ.update(FAKE_AWS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        for process in RUNNING:
+            report.sections.append((f"log of {process.name}, last lines", process.log()[-2000:]))
+    return report
+
+
+@dataclass(frozen=True)
+class Binaries:
+    emberlite: Path
+    predict: Path
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Binaries:
+    """The binaries that `cargo build --workspace` made."""
+    folder = target_folder()
+    found = Binaries(folder / "emberlite", folder / "predict")
+    for binary in (found.emberlite, found.predict):
+        assert binary.is_file(), f"{binary} is not there: run cargo build --workspace, or cargo xtask test"
+    return found
+
+
+@pytest.fixture(scope="session")
+def log_file(tmp_path_factory):
+    """A new path for the log of a process of this name."""
+    folder, numbers = tmp_path_factory.mktemp("logs"), itertools.count()
+    return lambda name: folder / f"{next(numbers)}-{re.sub(r'[^a-z0-9]+', '-', name)}.log"
+
+
+@pytest.fixture
+def emberlite(binaries, tmp_path) -> Command:
+    """The command, run in a folder of its own."""
+    return Command(binaries.emberlite, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def packages(binaries, tmp_path_factory) -> dict[str, Package]:
+    """The demo models, packed now."""
+    folder = tmp_path_factory.mktemp("packages")
+    command = Command(binaries.emberlite, folder)
+    return {model: command.pack(ROOT / "models" / model, folder / f"{model}.ember") for model in MODELS}
+
+
+@pytest.fixture(scope="session")
+def second_package(binaries, tmp_path_factory) -> Package:
+    """Another package of the model diagnosis."""
+    folder = tmp_path_factory.mktemp("second")
+    return variant(Command(binaries.emberlite, folder), "diagnosis", "The second package.", folder)
+
+
+@pytest.fixture(scope="session")
+def served(binaries, log_file):
+    """`emberlite serve` in the checkout, as its README says: the demo models, and the page at `.url`."""
+    command = [binaries.emberlite, "serve", "--port", "0"]
+    server = Server("emberlite serve", command, log_file("serve"), environment(EMBER_LOG_FORMAT="json"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def serve(binaries, log_file):
+    """Starts `emberlite serve` with these sources."""
+    started = []
+
+    def start(*sources, **variables: str) -> Server:
+        command = [binaries.emberlite, "serve", *sources, "--port", "0"]
+        env = environment(EMBER_LOG_FORMAT="json", **variables)
+        started.append(Server("emberlite serve", command, log_file("serve"), env))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def predict_server(binaries, log_file):
+    """Starts the function's binary as an HTTP server with these variables."""
+    started = []
+
+    def start(**variables: str) -> Server:
+        env = environment(**{"PORT": "0", "EMBER_HOST": "127.0.0.1", **variables})
+        started.append(Server("predict", [binaries.predict], log_file("predict"), env))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def moto(log_file):
+    """Moto's S3."""
+    program = Path(sys.executable).with_name("moto_server")
+    server = MotoServer("moto_server", [program, "-H", "127.0.0.1", "-p", "0"], log_file("moto"), environment())
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(moto) -> Bucket:
+    """An empty bucket."""
+    return Bucket(moto)
+
+
+@pytest.fixture
+def pushed(bucket, packages, emberlite) -> Bucket:
+    """A bucket that diagnosis was pushed to."""
+    emberlite.json("push", packages["diagnosis"].file, "--store", bucket.url, env=bucket.env)
+    return bucket
+
+
+@pytest.fixture
+def lambda_function(binaries, log_file):
+    """Starts the function's binary under `cargo lambda watch` with these variables."""
+    program = Path(sys.executable).with_name("cargo-lambda")
+    started = []
+
+    def start(**variables: str) -> clouds.Function:
+        logs = log_file("cargo-lambda"), log_file("function")
+        started.append(clouds.Function(binaries.predict, program, logs, **variables))
+        return started[-1]
+
+    yield start
+    for function in started:
+        function.stop()
+
+
+@pytest.fixture
+def runtime_interface():
+    """A runtime interface that sets real deadlines."""
+    with clouds.runtime_interface() as interface:
+        yield interface
+
+
+@pytest.fixture
+def start_process(log_file):
+    """Starts any other program."""
+    started = []
+
+    def start(name: str, command: list, env: dict[str, str], **kwargs) -> Process:
+        started.append(Process(name, command, log_file(name), env, **kwargs))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.stop()

@@ -1,0 +1,109 @@
+"""S3 endpoints that misbehave: one that never answers, one that denies everything, one that lets a rival push first."""
+
+import contextlib
+import http.client
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from support.store import Bucket
+
+DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Hands every request to `answer`."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, body: bytes) -> None:
+        raise NotImplementedError
+
+    def handle_request(self) -> None:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            self.answer(b"".join(iter(self._read_chunk, b"")))
+        else:
+            self.answer(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+
+    def _read_chunk(self) -> bytes:
+        chunk = self.rfile.read(int(self.rfile.readline(), 16))
+        self.rfile.readline()
+        return chunk
+
+    do_GET = do_PUT = do_HEAD = do_POST = handle_request
+
+    def send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def listening(handler: type[BaseHTTPRequestHandler]):
+    """The address of a server that runs within the block."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def silent():
+    """The URL of an endpoint that takes requests and never answers them."""
+    done = threading.Event()
+
+    class Silent(Handler):
+        def answer(self, _):
+            done.wait(60)
+            self.close_connection = True
+
+    with listening(Silent) as address:
+        try:
+            yield f"http://{address}"
+        finally:
+            done.set()
+
+
+@contextlib.contextmanager
+def denying():
+    """The URL of an endpoint that forbids everything."""
+
+    class Denying(Handler):
+        def answer(self, _):
+            self.send(403, [("Content-Type", "application/xml")], DENIED)
+
+    with listening(Denying) as address:
+        yield f"http://{address}"
+
+
+@contextlib.contextmanager
+def rival(bucket: Bucket, model: str, digest: str):
+    """The URL of an endpoint where somebody else's push comes just before the first write of the pointer."""
+    upstream = bucket.env["EMBER_S3_ENDPOINT"].removeprefix("http://")
+    pushed = threading.Event()
+
+    class Rival(Handler):
+        def answer(self, body):
+            if self.command == "PUT" and self.path.split("?")[0].endswith("current.json") and not pushed.is_set():
+                pushed.set()
+                bucket.point(model, digest)
+            connection = http.client.HTTPConnection(upstream, timeout=30)
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            content = answer.read()
+            connection.close()
+            ours = ("connection", "content-length", "transfer-encoding")
+            self.send(answer.status, [pair for pair in answer.getheaders() if pair[0].lower() not in ours], content)
+
+    with listening(Rival) as address:
+        yield f"http://{address}"
+    assert pushed.is_set()
