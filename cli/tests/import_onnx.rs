@@ -130,7 +130,10 @@ fn a_fixed_batch_has_no_symbol() {
 #[test]
 fn outputs_keep_their_names_without_zipmap() {
     let imported = Fixture::load("random_forest").imported;
-    assert_eq!(names(&imported.model), (vec!["input".into()], vec!["output_label".into(), "output_probability".into()]));
+    assert_eq!(
+        names(&imported.model),
+        (vec!["input".into()], vec!["output_label".into(), "output_probability".into()])
+    );
 }
 
 #[test]

@@ -45,7 +45,8 @@ pub(super) fn import(path: &Path, bytes: &[u8]) -> Result<Imported, ImportError>
         return Err(ImportError::Refused { reason: format!("no node makes the tensor `{name}`") });
     }
     let mut model = typed(parsed.model)?;
-    names::clean(&mut model, &normalised.outputs).map_err(|error| ImportError::Refused { reason: guard::explain(&error) })?;
+    names::clean(&mut model, &normalised.outputs)
+        .map_err(|error| ImportError::Refused { reason: guard::explain(&error) })?;
     Ok(Imported { model, batch: normalised.batch, labels: normalised.labels, source: source(&proto, opset), warnings })
 }
 

@@ -79,9 +79,8 @@ pub(crate) fn names(model: &TypedModel) -> (Vec<String>, Vec<String>) {
 }
 
 fn round_trip(model: &TypedModel) -> TypedModel {
-    let mut framework: Nnef = tract_nnef::nnef()
-        .with_registry(tract_onnx_opl::onnx_opl_registry())
-        .with_registry(emberlite::ops::registry());
+    let mut framework: Nnef =
+        tract_nnef::nnef().with_registry(tract_onnx_opl::onnx_opl_registry()).with_registry(emberlite::ops::registry());
     framework.allow_extended_identifier_syntax(true);
     let proto = tract_nnef::ser::to_proto_model(&framework, model).unwrap();
     for (label, tensor) in &proto.tensors {

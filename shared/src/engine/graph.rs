@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tract_core::prelude::{Tensor, TypedModel};
 use tract_nnef::ast::{self, Identifier, ProtoModel};
+use tract_nnef::framework::Nnef;
 
 use super::dialect::{self, COMPLETE};
 use super::{EngineError, explain, guarded};
@@ -46,11 +47,11 @@ pub fn read(graph: Graph) -> Result<TypedModel, EngineError> {
         let tensors = graph.weights.into_iter().map(|(label, tensor)| (Identifier(label), tensor)).collect();
         let proto = ProtoModel { doc, tensors, quantization: None, resources: HashMap::new() };
         proto.validate().map_err(|error| explain(&error))?;
+        let translate = |framework: &Nnef| {
+            framework.translate(&proto, TypedModel::default()).map_err(|(_, error)| explain(&error))
+        };
         let quick = dialect::for_graph(&graph.text).map_err(|error| explain(&error))?;
-        quick
-            .translate(&proto, TypedModel::default())
-            .or_else(|_| COMPLETE.translate(&proto, TypedModel::default()))
-            .map_err(|(_, error)| explain(&error))
+        translate(&quick).or_else(|_| translate(&COMPLETE))
     })
     .map_err(EngineError::Read)
 }

@@ -25,9 +25,7 @@ impl CastText {
 
     fn write(input: &Tensor) -> TractResult<Tensor> {
         let strings: Vec<String> = match input.datum_type() {
-            DatumType::F64 => {
-                input.try_as_plain_ram()?.as_slice::<f64>()?.iter().map(|&x| written(x, 17)).collect()
-            }
+            DatumType::F64 => input.try_as_plain_ram()?.as_slice::<f64>()?.iter().map(|&x| written(x, 17)).collect(),
             dt if dt.is_float() => {
                 let floats = input.cast_to::<f32>()?;
                 floats.try_as_plain_ram()?.as_slice::<f32>()?.iter().map(|&x| written(f64::from(x), 8)).collect()
@@ -136,7 +134,8 @@ mod tests {
 
     #[test]
     fn floats_are_written_as_c_does() {
-        let cases = [(1.0, "1"), (0.1f32 as f64, "0.1"), (1e-5, "1e-05"), (123456789.0, "1.2345679e+08"), (-2.5, "-2.5")];
+        let cases =
+            [(1.0, "1"), (0.1f32 as f64, "0.1"), (1e-5, "1e-05"), (123456789.0, "1.2345679e+08"), (-2.5, "-2.5")];
         for (value, text) in cases {
             assert_eq!(written(value, 8), text);
         }

@@ -57,9 +57,15 @@ impl LabelMap {
     /// # Errors
     /// Lists of different lengths, or a default of another type than the values.
     pub fn new(keys: Arc<Tensor>, values: Arc<Tensor>, default: Arc<Tensor>) -> TractResult<LabelMap> {
-        ensure!(keys.rank() == 1 && keys.shape() == values.shape(), "expected as many values as keys: {keys:?}, {values:?}");
+        ensure!(
+            keys.rank() == 1 && keys.shape() == values.shape(),
+            "expected as many values as keys: {keys:?}, {values:?}"
+        );
         ensure!(default.len() == 1, "expected one default, got {default:?}");
-        ensure!(default.datum_type() == values.datum_type(), "the default {default:?} is of another type than {values:?}");
+        ensure!(
+            default.datum_type() == values.datum_type(),
+            "the default {default:?} is of another type than {values:?}"
+        );
         let mut places = HashMap::new();
         for (place, key) in Key::of(&keys)?.into_iter().enumerate() {
             places.entry(key).or_insert(place);

@@ -60,7 +60,8 @@ fn dump_ensemble<T: Threshold>(
 ) -> TractResult<Option<Arc<RValue>>> {
     let flat = ensemble.forest.to_flat();
     let words: Vec<u32> = flat.nodes.iter().flat_map(words).collect();
-    let nodes = tensor1(&words).into_shape(&[flat.nodes.len(), words.len().checked_div(flat.nodes.len()).unwrap_or(0)])?;
+    let nodes =
+        tensor1(&words).into_shape(&[flat.nodes.len(), words.len().checked_div(flat.nodes.len()).unwrap_or(0)])?;
     let mut arguments = vec![ast.mapping[&node.inputs[0]].clone()];
     for (name, tensor) in [
         ("nodes", nodes.into_arc_tensor()),

@@ -82,7 +82,8 @@ impl Expansion for Elementwise {
             }
             Elementwise::Binarizer { threshold } => {
                 let threshold = tensor0(*threshold).cast_to_dt(from)?.into_owned().into_arc_tensor();
-                let above = with_constant(model, format!("{prefix}.above"), TypedBinOp(comp_gt(), None), input, threshold)?;
+                let above =
+                    with_constant(model, format!("{prefix}.above"), TypedBinOp(comp_gt(), None), input, threshold)?;
                 to_type(model, prefix.to_owned(), above, from)?
             }
             Elementwise::Normalizer { norm } => {

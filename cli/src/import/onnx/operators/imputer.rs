@@ -56,7 +56,13 @@ impl Expansion for Imputer {
         let input = inputs[0];
         let is_missing = match self.missing.cast_to_scalar::<f32>()?.is_nan() {
             true => model.wire_node(format!("{prefix}.missing"), is_nan(), &[input])?[0],
-            false => with_constant(model, format!("{prefix}.missing"), TypedBinOp(comp_eq(), None), input, self.missing.clone())?,
+            false => with_constant(
+                model,
+                format!("{prefix}.missing"),
+                TypedBinOp(comp_eq(), None),
+                input,
+                self.missing.clone(),
+            )?,
         };
         let values = model.add_const(format!("{prefix}.values"), self.values.clone())?;
         wire_with_rank_broadcast(prefix, model, Iff, &[is_missing, values, input])

@@ -37,7 +37,9 @@ impl Linear {
     fn parse(node: &NodeProto, scores: usize, labels: Option<Labels>) -> TractResult<Linear> {
         let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
         let divides = scores > 0 && !coefficients.is_empty() && coefficients.len().is_multiple_of(scores);
-        node.expect_attr("coefficients", divides, || format!("rows for {scores} scores, got {} values", coefficients.len()))?;
+        node.expect_attr("coefficients", divides, || {
+            format!("rows for {scores} scores, got {} values", coefficients.len())
+        })?;
         let features = coefficients.len() / scores;
         let coefficients = tensor1(&coefficients).into_shape(&[scores, features])?.permute_axes(&[1, 0])?;
         let intercepts: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
@@ -75,7 +77,8 @@ impl Linear {
 
     fn wire_class(&self, prefix: &str, model: &mut TypedModel, scores: OutletId) -> TractResult<OutletId> {
         let class = if self.one_sided() {
-            let above = with_constant(model, format!("{prefix}.above"), TypedBinOp(comp_gt(), None), scores, rctensor0(0f32))?;
+            let above =
+                with_constant(model, format!("{prefix}.above"), TypedBinOp(comp_gt(), None), scores, rctensor0(0f32))?;
             to_type(model, format!("{prefix}.class"), above, DatumType::I64)?
         } else {
             let greatest = Reduce::new(tvec!(1), Reducer::ArgMax(false));

@@ -65,9 +65,8 @@ impl Expansion for ArrayFeatureExtractor {
                 taken
             }
         };
-        (0..rank.max(2) - 1).try_fold(tvec!(taken), |wire, axis| {
-            model.wire_node(format!("{prefix}.row_{axis}"), AxisOp::Add(0), &wire)
-        })
+        (0..rank.max(2) - 1)
+            .try_fold(tvec!(taken), |wire, axis| model.wire_node(format!("{prefix}.row_{axis}"), AxisOp::Add(0), &wire))
     }
 }
 

@@ -49,7 +49,9 @@ impl Definition {
     pub(super) fn build(&self, input: DatumType) -> TractResult<TreeEnsemble> {
         Ok(match self {
             Definition::Double(parts) => TreeEnsemble::Double(Arc::new(parts.build()?)),
-            Definition::Single(parts) if input == DatumType::F64 => TreeEnsemble::Double(Arc::new(parts.widen().build()?)),
+            Definition::Single(parts) if input == DatumType::F64 => {
+                TreeEnsemble::Double(Arc::new(parts.widen().build()?))
+            }
             Definition::Single(parts) => TreeEnsemble::Single(Arc::new(parts.build()?)),
         })
     }

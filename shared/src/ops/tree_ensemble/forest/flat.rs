@@ -52,7 +52,11 @@ impl<T: Threshold> Flat<T> {
         }
         for (place, node) in self.nodes.iter().enumerate() {
             if node.is_leaf() {
-                ensure!((node.next as usize) + 1 < self.spans.len(), "node {place} is leaf {}, which is not there", node.next);
+                ensure!(
+                    (node.next as usize) + 1 < self.spans.len(),
+                    "node {place} is leaf {}, which is not there",
+                    node.next
+                );
                 continue;
             }
             let feature = (node.feature & FEATURE_MASK) as usize;
@@ -76,7 +80,11 @@ impl<T: Threshold> Flat<T> {
             && self.spans.last().map_or(0, |&last| last as usize) == self.weights.len();
         ensure!(ordered && whole, "the leaves' ranges do not divide the {} weights", self.weights.len());
         for (weight, &target) in self.targets.iter().enumerate() {
-            ensure!((target as usize) < self.target_count, "weight {weight} counts for target {target} of {}", self.target_count);
+            ensure!(
+                (target as usize) < self.target_count,
+                "weight {weight} counts for target {target} of {}",
+                self.target_count
+            );
         }
         Ok(())
     }
