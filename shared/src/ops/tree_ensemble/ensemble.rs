@@ -94,7 +94,7 @@ impl<T: Threshold> Ensemble<T> {
         }
         let first = forest.weights().first().map(|(target, _)| *target);
         let one_sided = targets == 2 && first.is_some() && forest.weights().iter().all(|(t, _)| Some(*t) == first);
-        let no_negative_weight = forest.weights().iter().all(|(_, weight)| !(*weight < T::default()));
+        let no_negative_weight = !forest.weights().iter().any(|(_, weight)| *weight < T::default());
         Ok(Ensemble { forest, aggregate, post_transform, finish, base_values, one_sided, no_negative_weight })
     }
 

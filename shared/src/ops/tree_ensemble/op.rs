@@ -89,7 +89,7 @@ fn eval<T: Threshold>(ensemble: &Ensemble<T>, input: &Tensor, width: usize) -> T
 impl TypedOp for TreeEnsemble {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
         let [input] = inputs else { bail!("expected one input, got {}", inputs.len()) };
-        let [rows, width] = &*input.shape.dims() else { bail!("expected rows of features, got {input:?}") };
+        let [rows, width] = input.shape.dims() else { bail!("expected rows of features, got {input:?}") };
         let (features, targets) = self.width();
         if let Ok(width) = width.to_usize() {
             ensure!(width >= features, "expected rows of at least {features} features, got {width}");

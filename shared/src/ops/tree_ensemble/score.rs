@@ -64,17 +64,17 @@ fn choose<T: Threshold>(ensemble: &Ensemble<T>, cells: &mut [Cell<T>], scores: &
 
 fn choose_of_two<T: Threshold>(ensemble: &Ensemble<T>, cells: &mut [Cell<T>], scores: &mut Vec<f32>) -> i64 {
     let [first, second] = cells else { return 0 };
-    match ensemble.base_values.as_slice() {
-        &[_, base] if second.present => {
+    match *ensemble.base_values.as_slice() {
+        [_, base] if second.present => {
             second.score = first.score;
             second.score += base;
             first.score = -second.score;
         }
-        &[base_first, base_second] => {
+        [base_first, base_second] => {
             second.score += base_second;
             first.score += base_first;
         }
-        &[base] => first.score += base,
+        [base] => first.score += base,
         _ => {}
     }
     let decisive = if second.present { second.score } else { first.score };
@@ -132,11 +132,15 @@ fn softmax(scores: &mut [f32], flat: impl Fn(f32) -> bool) {
     scores.iter_mut().for_each(|score| *score /= sum);
 }
 
+/// The constant `a` of Winitzki's approximation, and `2 / (pi a)` with as much of pi as onnxruntime has.
+const A: f32 = 0.147;
+const TWO_OVER_PI_A: f32 = 4.3307505;
+
 /// Winitzki's approximation of the inverse error function, as onnxruntime has it.
 fn probit(p: f32) -> f32 {
     let x = 2.0 * p - 1.0;
     let log = ((1.0 - x) * (1.0 + x)).ln();
-    let half = 2.0 / (3.14159 * 0.147) + 0.5 * log;
-    let root = (-half + (half * half - (1.0 / 0.147) * log).sqrt()).sqrt();
+    let half = TWO_OVER_PI_A + 0.5 * log;
+    let root = (-half + (half * half - log / A).sqrt()).sqrt();
     std::f32::consts::SQRT_2 * if x < 0.0 { -root } else { root }
 }
