@@ -179,6 +179,16 @@ def test_a_refresh_of_zero_never_looks_again(predict_server, pushed, packages, s
     assert serving(server) == packages["diagnosis"].digest
 
 
+def test_a_new_package_that_comes_slowly_is_fetched_once(predict_server, pushed, packages, second_package, emberlite):
+    with endpoints.slow(pushed, f"{second_package.digest}.ember", 3.5) as (endpoint, fetched):
+        server = predict_server(**{**pushed.env, "EMBER_S3_ENDPOINT": endpoint, "EMBER_REFRESH_SECONDS": "1"})
+        assert serving(server) == packages["diagnosis"].digest
+        with Caller(server):
+            emberlite.json("push", second_package.file, "--store", pushed.url, env=pushed.env)
+            wait_until(lambda: serving(server) == second_package.digest, "the second package answers", 15, server)
+    assert len(fetched) == 1
+
+
 def test_a_corrupt_new_package_leaves_the_old_one_serving_and_is_logged(
     predict_server, pushed, packages, second_package
 ):

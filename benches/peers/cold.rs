@@ -36,12 +36,12 @@ impl ColdStarts<'_> {
     pub(crate) fn measure(&self) -> Result<Vec<Row>> {
         let expected = self.compare_answers()?;
         let [folder, memory, _] = self.pairs(Source::Folder, &expected)?;
-        let [s3, _, fetching] = self.pairs(Source::S3(&self.s3.url), &expected)?;
+        let [s3, _, [fetching, _]] = self.pairs(Source::S3(&self.s3.url), &expected)?;
         let row = |what, unit, [ours, peer]: [Vec<f64>; 2]| Row::new(what, &self.work.model, unit, ours, peer);
         Ok(vec![
             row("start to first answer, model in a folder", Unit::Milliseconds, folder),
             row("start to first answer, model in S3", Unit::Milliseconds, s3),
-            row("of which talking to S3", Unit::Milliseconds, fetching),
+            row("of which its two GETs, on the side of S3", Unit::Milliseconds, [fetching, vec![]]),
             row(
                 "start to response on the Lambda interface, folder",
                 Unit::Milliseconds,
@@ -99,14 +99,14 @@ impl ColdStarts<'_> {
     }
 
     fn lambda(&self, expected: &Answer) -> Result<Vec<f64>> {
-        let start = || {
-            let invocation = self.runtime.offer(&self.work.event);
-            let process = Process::start(&mut self.programs.on_lambda(&self.runtime.address, self.work))?;
+        let start = |number| {
+            let invocation = self.runtime.offer(number, &self.work.event);
+            let process = Process::start(&mut self.programs.on_lambda(&invocation.address, self.work))?;
             let (at, body) = invocation.wait()?;
             Answer::parse(body.as_bytes())?.agree(expected)?;
             Ok(milliseconds(at - process.begun))
         };
-        (0..self.limits.cold_pairs).map(|_| start()).collect()
+        (0..self.limits.cold_pairs).map(start).collect()
     }
 }
 

@@ -1,5 +1,6 @@
 """The peer: a minimal Flask application around onnxruntime, as its users write it, served by waitress."""
 
+import logging
 import os
 
 import numpy as np
@@ -55,4 +56,5 @@ def answer():
 
 
 if __name__ == "__main__":
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     serve(app, host="127.0.0.1", port=int(os.environ["PORT"]))

@@ -82,7 +82,7 @@ pub(crate) struct Table<'a>(pub(crate) &'a [Row]);
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| | model | Emberlite | Flask + onnxruntime | Emberlite takes |")?;
+        writeln!(f, "| | model | Emberlite | Flask + onnxruntime | factor |")?;
         writeln!(f, "|---|---|--:|--:|--:|")?;
         for row in self.0 {
             let (unit, scale) = row.unit.shown();

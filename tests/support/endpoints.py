@@ -1,4 +1,4 @@
-"""S3 endpoints that misbehave: one that never answers, one that denies everything, one that lets a rival push first."""
+"""S3 endpoints that misbehave: silent, denying, slow, or letting a rival push first."""
 
 import contextlib
 import http.client
@@ -86,16 +86,13 @@ def denying():
 
 
 @contextlib.contextmanager
-def rival(bucket: Bucket, model: str, digest: str):
-    """The URL of an endpoint where somebody else's push comes just before the first write of the pointer."""
+def before_each(bucket: Bucket, act):
+    """The URL of an endpoint that calls `act(method, path)`, then lets the bucket's own endpoint answer."""
     upstream = bucket.env["EMBER_S3_ENDPOINT"].removeprefix("http://")
-    pushed = threading.Event()
 
-    class Rival(Handler):
+    class Between(Handler):
         def answer(self, body):
-            if self.command == "PUT" and self.path.split("?")[0].endswith("current.json") and not pushed.is_set():
-                pushed.set()
-                bucket.point(model, digest)
+            act(self.command, self.path.split("?")[0])
             connection = http.client.HTTPConnection(upstream, timeout=30)
             connection.request(self.command, self.path, body, dict(self.headers))
             answer = connection.getresponse()
@@ -104,6 +101,34 @@ def rival(bucket: Bucket, model: str, digest: str):
             ours = ("connection", "content-length", "transfer-encoding")
             self.send(answer.status, [pair for pair in answer.getheaders() if pair[0].lower() not in ours], content)
 
-    with listening(Rival) as address:
+    with listening(Between) as address:
         yield f"http://{address}"
+
+
+@contextlib.contextmanager
+def rival(bucket: Bucket, model: str, digest: str):
+    """The URL of an endpoint where somebody else's push comes just before the first write of the pointer."""
+    pushed = threading.Event()
+
+    def push(method: str, path: str) -> None:
+        if method == "PUT" and path.endswith("current.json") and not pushed.is_set():
+            pushed.set()
+            bucket.point(model, digest)
+
+    with before_each(bucket, push) as endpoint:
+        yield endpoint
     assert pushed.is_set()
+
+
+@contextlib.contextmanager
+def slow(bucket: Bucket, suffix: str, seconds: float):
+    """The URL of an endpoint that takes this long for paths with this end, and the list of their requests."""
+    seen = []
+
+    def wait(_: str, path: str) -> None:
+        if path.endswith(suffix):
+            seen.append(path)
+            threading.Event().wait(seconds)
+
+    with before_each(bucket, wait) as endpoint:
+        yield endpoint, seen

@@ -47,9 +47,8 @@ pub fn read(graph: Graph) -> Result<TypedModel, EngineError> {
         let tensors = graph.weights.into_iter().map(|(label, tensor)| (Identifier(label), tensor)).collect();
         let proto = ProtoModel { doc, tensors, quantization: None, resources: HashMap::new() };
         proto.validate().map_err(|error| explain(&error))?;
-        let translate = |framework: &Nnef| {
-            framework.translate(&proto, TypedModel::default()).map_err(|(_, error)| explain(&error))
-        };
+        let translate =
+            |framework: &Nnef| framework.translate(&proto, TypedModel::default()).map_err(|(_, error)| explain(&error));
         let quick = dialect::for_graph(&graph.text).map_err(|error| explain(&error))?;
         translate(&quick).or_else(|_| translate(&COMPLETE))
     })
