@@ -55,13 +55,15 @@ struct Work {
     loading: Option<watch::Receiver<Option<Outcome>>>,
     /// When the pointer was last looked at, or began to be.
     checked: Instant,
+    /// Whether it is being looked at: a slow look must not overtake, or be overtaken by, another.
+    refreshing: bool,
     /// A package that failed to load, so that it is not tried and reported again at every look.
     refused: Option<Digest>,
 }
 
 impl Cell {
     pub(super) fn new(name: ModelName, store: Arc<Store>, refresh: Option<Duration>) -> Arc<Self> {
-        let work = Work { loading: None, checked: Instant::now(), refused: None };
+        let work = Work { loading: None, checked: Instant::now(), refreshing: false, refused: None };
         Arc::new(Self { name, store, refresh, model: ArcSwapOption::empty(), work: Mutex::new(work) })
     }
 
@@ -113,13 +115,14 @@ impl Cell {
         let Some(refresh) = self.refresh else { return };
         {
             let mut work = self.work();
-            if work.checked.elapsed() < refresh {
+            if work.refreshing || work.checked.elapsed() < refresh {
                 return;
             }
+            work.refreshing = true;
             work.checked = Instant::now();
         }
-        let cell = Arc::clone(self);
-        tokio::spawn(async move { cell.refresh().await });
+        let refreshing = Refreshing(Arc::clone(self));
+        tokio::spawn(async move { refreshing.0.refresh().await });
     }
 
     /// Looks at the pointer; a package that is not the one in use is loaded beside it and swapped in.
@@ -181,6 +184,15 @@ impl Cell {
 
     fn work(&self) -> std::sync::MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one look at the pointer that is under way.
+struct Refreshing(Arc<Cell>);
+
+impl Drop for Refreshing {
+    fn drop(&mut self) {
+        self.0.work().refreshing = false;
     }
 }
 
