@@ -1,13 +1,17 @@
 //! A model file in, a tract model out, whatever the format of the file.
 
+mod names;
 mod onnx;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tract_core::prelude::TypedModel;
+
+pub use names::spelled;
 
 /// A model as it was in its file, ready to be rewritten and packed.
 #[derive(Debug)]
@@ -20,6 +24,9 @@ pub struct Imported {
     pub batch: Option<String>,
     /// What the classifier calls its classes, by class id; empty when the file does not tell.
     pub labels: Vec<String>,
+    /// By input of strings: the words that the model knows there, in its order. An input that takes any word, or is
+    /// none of strings, is not listed. Another word may be an error.
+    pub words: BTreeMap<String, Vec<String>>,
     /// Where the model came from.
     pub source: Source,
     /// What the user should know, one sentence each.

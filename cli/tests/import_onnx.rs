@@ -84,7 +84,7 @@ matches_onnxruntime! {
         "cast_strings_to_integers";
     a_cast_to_integers_makes_integers: "cast_floats_to_integers";
     columns_can_be_taken_and_joined: "columns_floats", "columns_strings", "feature_vectorizer";
-    names_that_tract_opl_cannot_spell_survive: "awkward_names";
+    names_that_tract_opl_has_to_quote_survive: "awkward_names";
     dropout_left_in_training_mode_does_nothing: "awkward_names";
     a_batch_of_one_stays_one: "batch_of_one";
     a_batch_may_have_any_name: "batch_with_a_name";
@@ -128,6 +128,11 @@ fn a_fixed_batch_has_no_symbol() {
 }
 
 #[test]
+fn names_that_tract_opl_reads_as_something_else_can_be_spelled_otherwise() {
+    Fixture::load("literal_names").assert_matches_with_plain_names();
+}
+
+#[test]
 fn outputs_keep_their_names_without_zipmap() {
     let imported = Fixture::load("random_forest").imported;
     assert_eq!(
@@ -151,6 +156,16 @@ fn an_unknown_word_is_an_error_only_where_the_encoder_says_so() {
     assert!(Fixture::load("one_hot_strings").run(&[stranger()]).is_ok());
     let refused = Fixture::load("one_hot_strict").run(&[stranger()]).unwrap_err();
     assert!(format!("{refused:?}").contains("\"stranger\" is none of the 4 categories"), "{refused:?}");
+}
+
+#[test]
+fn the_words_that_an_input_may_hold_are_told() {
+    let words = |name: &str, input: &str| Fixture::load(name).imported.words.remove(input).unwrap_or_default();
+    assert_eq!(words("columns", "colour"), ["blue", "green", "red"]);
+    assert_eq!(words("columns", "size"), ["L's", "M", "S"]);
+    assert_eq!(words("columns", "weight"), [""; 0]);
+    assert_eq!(words("words_ordinal", "words"), ["a", "b", "c"]);
+    assert_eq!(words("columns_strings", "input"), [""; 0]);
 }
 
 #[test]

@@ -2,9 +2,9 @@
 
 mod guard;
 mod missing;
-mod names;
 mod normalise;
 mod operators;
+mod words;
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::tract_hir::infer::{Factoid, InferenceModelExt};
 use tract_onnx::tract_hir::prelude::{Framework, InferenceModel, TypedModel};
 
-use super::{ImportError, Imported, Source};
+use super::{ImportError, Imported, Source, names};
 use guard::guarded;
 
 const TESTED_OPSETS: std::ops::RangeInclusive<i64> = 9..=18;
@@ -47,7 +47,14 @@ pub(super) fn import(path: &Path, bytes: &[u8]) -> Result<Imported, ImportError>
     let mut model = typed(parsed.model)?;
     names::clean(&mut model, &normalised.outputs)
         .map_err(|error| ImportError::Refused { reason: guard::explain(&error) })?;
-    Ok(Imported { model, batch: normalised.batch, labels: normalised.labels, source: source(&proto, opset), warnings })
+    Ok(Imported {
+        words: words::by_input(&model),
+        model,
+        batch: normalised.batch,
+        labels: normalised.labels,
+        source: source(&proto, opset),
+        warnings,
+    })
 }
 
 fn typed(mut model: InferenceModel) -> Result<TypedModel, ImportError> {

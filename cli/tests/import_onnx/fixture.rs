@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use emberlite_cli::import::{Imported, import};
+use emberlite_cli::import::{Imported, import, spelled};
 use serde_json::{Map, Value};
 use tract_core::prelude::*;
 use tract_nnef::ast::{self, ProtoModel};
@@ -44,17 +44,24 @@ impl Fixture {
         let model = &self.imported.model;
         assert_eq!(names(model).1, self.outputs.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
         self.assert_runs(model, "as imported");
-        let again = round_trip(model);
+        let again = round_trip(model, true);
         assert_eq!(names(model), names(&again));
         self.assert_runs(&again, "read back");
+        self.assert_matches_with_plain_names();
     }
 
+    /// Asserts the same of a round trip for which every name was spelled plainly.
+    pub(crate) fn assert_matches_with_plain_names(&self) {
+        self.assert_runs(&round_trip(&spelled(&self.imported.model), false), "read back with plain names");
+    }
+
+    /// `model` may give its inputs other names, but not another order.
     fn assert_runs(&self, model: &TypedModel, which: &str) {
         let rows = self.inputs.values().next().unwrap().shape()[0];
         let plan = model.clone().into_optimized().unwrap().into_runnable().unwrap();
         for count in [1, 3, 64].into_iter().filter(|&count| count <= rows) {
             let input = |name: &String| self.inputs[name].slice(0, 0, count).unwrap().into_tvalue();
-            let given: TVec<TValue> = names(model).0.iter().map(input).collect();
+            let given: TVec<TValue> = names(&self.imported.model).0.iter().map(input).collect();
             let got = plan.run(given).unwrap();
             for ((name, expected), got) in self.outputs.iter().zip(&got) {
                 let expected = expected.slice(0, 0, count).unwrap();
@@ -78,10 +85,11 @@ pub(crate) fn names(model: &TypedModel) -> (Vec<String>, Vec<String>) {
     (inputs, outputs)
 }
 
-fn round_trip(model: &TypedModel) -> TypedModel {
+/// `escaped`: whether the text may spell any name, or only plain ones.
+fn round_trip(model: &TypedModel, escaped: bool) -> TypedModel {
     let mut framework: Nnef =
         tract_nnef::nnef().with_registry(tract_onnx_opl::onnx_opl_registry()).with_registry(emberlite::ops::registry());
-    framework.allow_extended_identifier_syntax(true);
+    framework.allow_extended_identifier_syntax(escaped);
     let proto = tract_nnef::ser::to_proto_model(&framework, model).unwrap();
     for (label, tensor) in &proto.tensors {
         assert_ne!(tensor.datum_type(), DatumType::String, "`{}` cannot be stored", label.0);

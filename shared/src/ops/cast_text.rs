@@ -10,7 +10,7 @@ const NAME: &str = "emberlite_cast_text";
 /// A cast that has strings on one side.
 ///
 /// Input: any shape; strings if `to` is a number type, else numbers. Output: the same shape. A float is written with
-/// nine (`f32`) or seventeen (`f64`) significant digits at most, as C's `%g` does, one that is no number as `NaN`, an
+/// eight (`f32`) or seventeen (`f64`) significant digits at most, as C's `%g` does, one that is no number as `NaN`, an
 /// infinite one as `INF` or `-INF`. A string that is no number is an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CastText {

@@ -79,6 +79,11 @@ impl LabelMap {
         LabelMap::new(rctensor1(&keys), rctensor1(labels), rctensor1(&[String::new()]))
     }
 
+    /// The keys, if they are strings.
+    pub fn strings(&self) -> Option<&[String]> {
+        self.keys.try_as_plain_ram().ok()?.as_slice::<String>().ok()
+    }
+
     fn map<T: Datum>(&self, input: &Tensor) -> TractResult<Tensor> {
         let (values, default) = (self.values.try_as_plain_ram()?, self.default.try_as_plain_ram()?);
         let (values, default) = (values.as_slice::<T>()?, &default.as_slice::<T>()?[0]);

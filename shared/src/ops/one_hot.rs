@@ -40,6 +40,14 @@ impl OneHot {
         OneHot { categories: Categories::Integers(categories, places), zeros }
     }
 
+    /// The categories, if they are strings.
+    pub fn strings(&self) -> Option<&[String]> {
+        match &self.categories {
+            Categories::Text(categories, _) => Some(categories),
+            Categories::Integers(..) => None,
+        }
+    }
+
     fn len(&self) -> usize {
         match &self.categories {
             Categories::Text(categories, _) => categories.len(),
