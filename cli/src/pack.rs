@@ -55,16 +55,16 @@ pub fn pack(request: &Request) -> Result<Packed> {
     let mut manifest = describe(&name, recipe, &imported, Digest::of(&source))?;
 
     progress.step("writing the graph");
-    let graph = engine::write_graph(&imported.model)?;
+    let graph = engine::write_graph(&import::spelled(&imported.model))?;
     progress.step("planning the model as it was imported");
     let before = Plan::new(imported.model)?;
 
     progress.step("comparing the package with the model");
-    interface::infer_roles(&mut manifest, &before)?;
+    interface::infer_roles(&mut manifest, &before, &imported.words)?;
     let (draft, _) = write(&manifest, &graph)?;
     let after = Model::load(&Package::open(draft.into())?)?;
     let given: Vec<_> = recipe.examples.iter().map(|example| &example.input).chain(&request.inputs).collect();
-    manifest.verification = verify::compare(&before, &after, &given)?;
+    manifest.verification = verify::compare(&before, &after, &imported.words, &given)?;
     let (bytes, digest) = write(&manifest, &graph)?;
     let manifest = Package::open(bytes.clone().into())?.manifest().clone();
     Ok(Packed { bytes, digest, manifest, warnings: imported.warnings })

@@ -5,7 +5,7 @@ use emberlite::engine::Plan;
 use emberlite::model::{Dim, Dtype, ImageLayout, ImageSpec, Manifest, Role, TensorSpec};
 use tract_core::prelude::{OutletId, Tensor, TypedModel};
 
-use super::samples::Sampler;
+use super::samples::{Sampler, Words};
 use crate::recipe::Recipe;
 
 /// How far from 1 the probabilities of a row may sum up.
@@ -137,8 +137,8 @@ fn check_image(image: &ImageSpec, inputs: &[TensorSpec]) -> Result<()> {
 }
 
 /// Gives outputs without a role the one that their names, types and a trial run tell.
-pub(super) fn infer_roles(manifest: &mut Manifest, plan: &Plan) -> Result<()> {
-    let mut sampler = Sampler::new(1);
+pub(super) fn infer_roles(manifest: &mut Manifest, plan: &Plan, words: &Words) -> Result<()> {
+    let mut sampler = Sampler::new(1, words);
     let outputs = plan.run(sampler.inputs(manifest, TRIAL_ROWS)?).context("the model fails on random inputs")?;
     let labels = manifest.labels.len();
     for (spec, tensor) in manifest.outputs.iter_mut().zip(&outputs) {

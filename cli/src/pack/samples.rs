@@ -1,5 +1,7 @@
 //! Random inputs for a model, within what its manifest says of them.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, anyhow};
 use emberlite::model::{Dim, Dtype, Feature, Manifest, TensorSpec};
 use emberlite::task::elements::Elements;
@@ -9,15 +11,19 @@ use tract_core::prelude::Tensor;
 /// How long a dimension is that varies and is not the batch.
 const FREE_DIM: usize = 5;
 
+/// The words that the model itself knows, by input of texts.
+pub(super) type Words = BTreeMap<String, Vec<String>>;
+
 /// Makes the same inputs for the same seed.
 #[derive(Debug)]
-pub(super) struct Sampler {
+pub(super) struct Sampler<'a> {
     random: fastrand::Rng,
+    words: &'a Words,
 }
 
-impl Sampler {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed) }
+impl<'a> Sampler<'a> {
+    pub(super) fn new(seed: u64, words: &'a Words) -> Self {
+        Self { random: fastrand::Rng::with_seed(seed), words }
     }
 
     /// One tensor per input, `rows` long in the batch dimension where it varies.
@@ -37,8 +43,9 @@ impl Sampler {
         let mut elements = Elements::with_capacity(input.dtype, volume);
         for index in 0..volume {
             let value = match columns.get(index % columns.len().max(1)) {
-                Some(feature) => self.feature(feature, input.dtype),
-                None => self.value(input.dtype, -2.0, 2.0),
+                Some(feature) if !feature.choices.is_empty() => self.choice(feature, input.dtype),
+                Some(feature) if input.dtype != Dtype::Bytes => self.number_of(feature, input.dtype),
+                _ => self.word(&input.name).unwrap_or_else(|| self.value(input.dtype, -2.0, 2.0)),
             };
             if !elements.push(&value) {
                 return Err(anyhow!("{value} is no {}: check the choices and bounds of the features", input.dtype));
@@ -47,17 +54,24 @@ impl Sampler {
         elements.into_tensor(&shape).map_err(|reason| anyhow!(reason))
     }
 
-    fn feature(&mut self, feature: &Feature, dtype: Dtype) -> Value {
-        if !feature.choices.is_empty() {
-            let choice = self.random.usize(..feature.choices.len());
-            let text = feature.choices.keys().nth(choice).cloned().unwrap_or_default();
-            return match (dtype, text.parse::<f64>()) {
-                (Dtype::Bytes, _) | (_, Err(_)) => Value::String(text),
-                (_, Ok(number)) => json!(number),
-            };
+    fn choice(&mut self, feature: &Feature, dtype: Dtype) -> Value {
+        let choice = self.random.usize(..feature.choices.len());
+        let text = feature.choices.keys().nth(choice).cloned().unwrap_or_default();
+        match (dtype, text.parse::<f64>()) {
+            (Dtype::Bytes, _) | (_, Err(_)) => Value::String(text),
+            (_, Ok(number)) => json!(number),
         }
+    }
+
+    fn number_of(&mut self, feature: &Feature, dtype: Dtype) -> Value {
         let low = feature.minimum.unwrap_or(-2.0);
         self.value(dtype, low, feature.maximum.unwrap_or(low + 4.0))
+    }
+
+    /// A word that the model knows for this input: others may be refused.
+    fn word(&mut self, input: &str) -> Option<Value> {
+        let words = self.words.get(input).filter(|words| !words.is_empty())?;
+        Some(json!(words[self.random.usize(..words.len())]))
     }
 
     fn value(&mut self, dtype: Dtype, low: f64, high: f64) -> Value {

@@ -9,7 +9,7 @@ use emberlite::task::{self, Payload};
 use serde_json::Value;
 use tract_core::prelude::Tensor;
 
-use super::samples::Sampler;
+use super::samples::{Sampler, Words};
 
 /// Batch sizes that reach the different paths of the kernels.
 const BATCH_SIZES: [usize; 4] = [1, 2, 7, 64];
@@ -18,12 +18,12 @@ const RANDOM_INPUTS: usize = 3;
 /// The difference that a number may have, in parts of its size, or of 1 where it is smaller.
 const TOLERANCE: f64 = 1e-5;
 
-/// Compares both on random inputs and on the given ones.
-pub(super) fn compare(before: &Plan, after: &Model, given: &[&Value]) -> Result<Verification> {
+/// Compares both on random inputs and on the given ones; texts are drawn from `words`.
+pub(super) fn compare(before: &Plan, after: &Model, words: &Words, given: &[&Value]) -> Result<Verification> {
     let manifest = after.manifest();
     let batched = manifest.inputs.iter().any(|input| input.is_batched());
     let batch_sizes = if batched { BATCH_SIZES.to_vec() } else { vec![1] };
-    let mut sampler = Sampler::new(0);
+    let mut sampler = Sampler::new(0, words);
     let mut verification = Verification { batch_sizes, inputs: 0, max_abs_difference: 0.0 };
     for rows in verification.batch_sizes.clone() {
         for _ in 0..RANDOM_INPUTS {
