@@ -139,11 +139,10 @@ fn status<E>(error: &SdkError<E>) -> Option<u16> {
 
 /// Builds the client with ring for TLS: the alternative costs 40 ms of a cold start.
 async fn build_client(settings: &S3Settings) -> Client {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-        .build_https();
+    let http = || aws_smithy_http_client::Builder::new();
+    let https = http().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(FIRST_BYTE_TIMEOUT).build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(https).timeout_config(timeouts);
     if let Some(endpoint) = &settings.endpoint {
         loader = loader.endpoint_url(endpoint);
         let has_region = ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().any(|name| std::env::var_os(name).is_some());
@@ -152,7 +151,12 @@ async fn build_client(settings: &S3Settings) -> Client {
         }
     }
     let path_style = settings.path_style.unwrap_or(settings.endpoint.is_some());
-    let config = aws_sdk_s3::config::Builder::from(&loader.load().await)
+    let mut config = aws_sdk_s3::config::Builder::from(&loader.load().await);
+    if settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
+        // Without TLS no root certificates are loaded; credentials may still come over the other client.
+        config = config.http_client(http().build_http());
+    }
+    let config = config
         .force_path_style(path_style)
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
