@@ -107,7 +107,7 @@ struct Serve {
 }
 
 fn parse_task(text: &str) -> Result<Task, String> {
-    serde_json::from_value(text.into()).map_err(|_| "expected predict".to_owned())
+    serde_json::from_value(text.into()).map_err(|_| "expected predict, embed, classify or rerank".to_owned())
 }
 
 fn main() -> ExitCode {

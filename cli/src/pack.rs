@@ -83,6 +83,7 @@ fn describe(name: &ModelName, recipe: &Recipe, imported: &Imported, digest: Dige
         labels: labels(recipe, &imported.labels)?,
         features: recipe.features.clone(),
         image: recipe.image.clone(),
+        text: None,
         examples: recipe.examples.clone(),
         source: Source {
             file: recipe.model.file_name().unwrap_or_default().to_string_lossy().into_owned(),

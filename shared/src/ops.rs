@@ -3,9 +3,11 @@
 pub mod cast_text;
 pub mod label_map;
 pub mod one_hot;
+pub mod pool;
 mod text;
 pub mod tree_ensemble;
 
+pub use pool::Pooling;
 use tract_nnef::internal::Registry;
 
 /// The tract-OPL registry `emberlite`: every operator of ours, with its dumper and its loader.

@@ -42,6 +42,7 @@ fn package(name: &str, factor: f32) -> (Digest, Vec<u8>) {
         labels: Vec::new(),
         features: Vec::new(),
         image: None,
+        text: None,
         examples: Vec::new(),
         source: Source { file: "x".to_owned(), format: "test".to_owned(), producer: None, digest: Digest::of(b"") },
         verification: Verification { batch_sizes: Vec::new(), inputs: 0, max_abs_difference: 0.0 },

@@ -1,10 +1,14 @@
 //! The manifest: everything a package says about its model in words and numbers, as JSON.
 
+mod text;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use text::{Problem, TextSpec};
 
 use super::{Digest, Dtype, ModelName};
 
@@ -39,6 +43,9 @@ pub struct Manifest {
     /// How an image becomes a tensor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageSpec>,
+    /// How a text becomes tensors, and tensors an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextSpec>,
     /// Inputs to try the model with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<Example>,
@@ -56,6 +63,12 @@ pub struct Manifest {
 pub enum Task {
     /// Tensors, tables and images in, scores out.
     Predict,
+    /// Texts in, vectors out.
+    Embed,
+    /// Texts in, labels with their scores out.
+    Classify,
+    /// Pairs of a query and a text in, one score of relevance each out.
+    Rerank,
 }
 
 /// One input or output of the graph.

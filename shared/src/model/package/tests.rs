@@ -26,6 +26,7 @@ fn manifest() -> Manifest {
         labels: vec!["no".to_owned(), "yes".to_owned()],
         features: Vec::new(),
         image: None,
+        text: None,
         examples: Vec::new(),
         source: Source {
             file: "sample.onnx".to_owned(),
