@@ -1,0 +1,148 @@
+//! Linear layers: `activation(x W^T + b) + residual`, with weights in several formats.
+//!
+//! Weights lie in panels of [`PANEL`] outputs, the input index running slowest within a panel, so that a few rows of
+//! activations stay in registers while a panel streams by. One layout serves every instruction set:
+//! - `f32`, `f16`, `bf16`: `[panel][input][PANEL]`;
+//! - `int8`: `[panel][input / 4][PANEL][4]`, each output with its scale; rows of activations are quantized on the fly to
+//!   unsigned bytes, each with its own scale and zero point, and the products are summed exactly in 32 bits.
+//!
+//! What is missing to a whole panel, or to four inputs, is zeros.
+
+mod dot;
+mod finish;
+mod float;
+mod int8;
+pub mod pack;
+mod quantize;
+
+#[cfg(test)]
+mod tests;
+
+use crate::threads::{self, Shared};
+use crate::{Activation, Isa};
+
+/// How many outputs a panel has.
+pub const PANEL: usize = 48;
+/// How many inputs of an int8 panel lie side by side.
+pub const GROUP: usize = 4;
+/// How many rows are worked on before the next panel: their activations stay in the cache.
+const BLOCK: usize = 128;
+/// The least multiplications that are worth another thread.
+const GRAIN: usize = 1 << 20;
+
+/// The most inputs an int8 layer may have: its sums stay within 32 bits, and those of its weights within an `f32`.
+pub const MAX_INT8_INPUTS: usize = 1 << 16;
+
+/// The weights of a layer, in panels.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'a> {
+    /// Single precision.
+    F32(&'a [f32]),
+    /// Half precision, as bits.
+    F16(&'a [u16]),
+    /// bfloat16, as bits.
+    Bf16(&'a [u16]),
+    /// Whole numbers from -127 to 127.
+    Int8 {
+        /// The numbers.
+        values: &'a [i8],
+        /// What each output's are multiplied with; padded to whole panels.
+        scales: &'a [f32],
+        /// The sum of each output's, a whole number; padded to whole panels.
+        sums: &'a [f32],
+    },
+}
+
+/// A linear layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Linear<'a> {
+    /// The length of a row of `x`.
+    pub inputs: usize,
+    /// The length of a row of the result.
+    pub outputs: usize,
+    /// The weights.
+    pub weights: Weights<'a>,
+    /// Added to each output; padded to whole panels.
+    pub bias: &'a [f32],
+    /// Applied to the sum.
+    pub activation: Option<Activation>,
+}
+
+/// How many elements the weights of a layer have.
+pub fn volume(inputs: usize, outputs: usize, int8: bool) -> usize {
+    let depth = if int8 { inputs.next_multiple_of(GROUP) } else { inputs };
+    outputs.next_multiple_of(PANEL) * depth
+}
+
+impl Linear<'_> {
+    /// Whether every slice is as long as the sizes say.
+    pub fn fits(&self) -> bool {
+        let padded = self.outputs.next_multiple_of(PANEL);
+        let volume = |int8| volume(self.inputs, self.outputs, int8);
+        let weights = match self.weights {
+            Weights::F32(values) => values.len() == volume(false),
+            Weights::F16(values) | Weights::Bf16(values) => values.len() == volume(false),
+            Weights::Int8 { values, scales, sums } => {
+                self.inputs <= MAX_INT8_INPUTS
+                    && values.len() == volume(true)
+                    && scales.len() == padded
+                    && sums.len() == padded
+            }
+        };
+        self.inputs > 0 && self.outputs > 0 && weights && self.bias.len() == padded
+    }
+
+    /// `out = activation(x W^T + b) + residual`, for as many rows as `x` has.
+    ///
+    /// # Panics
+    /// If the layer does not [`fit`](Self::fits), or a length is not that of whole rows.
+    pub fn run(&self, isa: Isa, x: &[f32], residual: Option<&[f32]>, out: &mut [f32]) {
+        assert!(self.fits(), "a layer whose slices are not as long as it says");
+        let rows = x.len() / self.inputs;
+        assert!(x.len() == rows * self.inputs && out.len() == rows * self.outputs, "whole rows");
+        assert!(residual.is_none_or(|residual| residual.len() == out.len()), "the residual is as long as the result");
+        let job = Job {
+            layer: self,
+            rows,
+            residual: residual.map_or(std::ptr::null(), <[f32]>::as_ptr),
+            out: Shared::new(out),
+        };
+        match self.weights {
+            Weights::Int8 { values, scales, sums } => int8::run(isa, &job, x, int8::Operands { values, scales, sums }),
+            Weights::F32(_) | Weights::F16(_) | Weights::Bf16(_) => float::run(isa, &job, x),
+        }
+    }
+}
+
+/// What the parts of a layer's work share.
+struct Job<'a> {
+    layer: &'a Linear<'a>,
+    rows: usize,
+    /// As long as `out`, or null.
+    residual: *const f32,
+    out: Shared<'a, f32>,
+}
+
+// SAFETY: the residual is only read, and outlives the job as the caller's borrow does.
+unsafe impl Sync for Job<'_> {}
+
+impl Job<'_> {
+    fn panels(&self) -> usize {
+        self.layer.outputs.div_ceil(PANEL)
+    }
+
+    /// Runs `work(panels, rows)` over every panel and every row, on several threads where that pays.
+    fn split(&self, work: impl Fn(std::ops::Range<usize>, std::ops::Range<usize>) + Sync + Send) {
+        let panels = self.panels();
+        for start in (0..self.rows).step_by(BLOCK) {
+            let rows = start..self.rows.min(start + BLOCK);
+            let products = rows.len() * self.layer.inputs * PANEL;
+            let parts = (panels * products / GRAIN).clamp(1, 4 * threads::count()).min(panels);
+            if parts == 1 || threads::count() == 1 {
+                work(0..panels, rows);
+                continue;
+            }
+            threads::split(parts, |part| work(panels * part / parts..panels * (part + 1) / parts, rows.clone()));
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Layers of every format and instruction set against plain arithmetic.
+
+use proptest::prelude::*;
+
+use super::{Linear, Weights, pack};
+use crate::{Activation, Isa};
+
+/// A layer, its input, and what it is to give.
+#[derive(Clone, Debug)]
+struct Case {
+    inputs: usize,
+    outputs: usize,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    x: Vec<f32>,
+    residual: Option<Vec<f32>>,
+    activation: Option<Activation>,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let sizes = (1usize..90, 1usize..150, 0usize..20, any::<bool>(), 0usize..3);
+    sizes.prop_flat_map(|(inputs, outputs, rows, added, activation)| {
+        let numbers = |count| prop::collection::vec(-2f32..2.0, count);
+        (numbers(inputs * outputs), numbers(outputs), numbers(rows * inputs), numbers(rows * outputs)).prop_map(
+            move |(weight, bias, x, residual)| Case {
+                inputs,
+                outputs,
+                weight,
+                bias,
+                x,
+                residual: added.then_some(residual),
+                activation: [None, Some(Activation::Gelu), Some(Activation::Relu)][activation],
+            },
+        )
+    })
+}
+
+impl Case {
+    fn run(&self, isa: Isa, weights: Weights<'_>) -> Vec<f32> {
+        let bias = pack::padded(&self.bias);
+        let layer =
+            Linear { inputs: self.inputs, outputs: self.outputs, weights, bias: &bias, activation: self.activation };
+        let mut out = vec![f32::NAN; self.x.len() / self.inputs * self.outputs];
+        layer.run(isa, &self.x, self.residual.as_deref(), &mut out);
+        out
+    }
+
+    /// The layer with these sums of products.
+    fn expected(&self, sums: impl Fn(usize, usize) -> f64) -> Vec<f64> {
+        let rows = self.x.len() / self.inputs;
+        let places = (0..rows).flat_map(|row| (0..self.outputs).map(move |output| (row, output)));
+        places
+            .map(|(row, output)| {
+                let mut sum = [(sums(row, output) + f64::from(self.bias[output])) as f32];
+                if let Some(activation) = self.activation {
+                    crate::activate(Isa::Portable, activation, &mut sum);
+                }
+                let residual = self.residual.as_ref().map_or(0.0, |residual| residual[row * self.outputs + output]);
+                f64::from(sum[0]) + f64::from(residual)
+            })
+            .collect()
+    }
+
+    fn product(&self, weight: &[f32], row: usize, output: usize) -> f64 {
+        let x = &self.x[row * self.inputs..][..self.inputs];
+        let w = &weight[output * self.inputs..][..self.inputs];
+        x.iter().zip(w).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum()
+    }
+}
+
+fn available() -> impl Iterator<Item = Isa> {
+    Isa::ALL.into_iter().filter(|isa| isa.is_available())
+}
+
+fn close(got: &[f32], expected: &[f64], tolerance: f64) -> Result<(), TestCaseError> {
+    prop_assert_eq!(got.len(), expected.len());
+    for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
+        let difference = (f64::from(*got) - expected).abs();
+        prop_assert!(difference <= tolerance * expected.abs().max(1.0), "element {}: {} {}", i, got, expected);
+    }
+    Ok(())
+}
+
+/// A row of activations as the kernel is to quantize it: levels from 0, their scale and zero point.
+fn quantized(row: &[f32], levels: f32) -> (Vec<i64>, f32, i64) {
+    let low = row.iter().fold(0f32, |low, x| low.min(*x));
+    let high = row.iter().fold(0f32, |high, x| high.max(*x));
+    let step = if high > low { (high - low) / levels } else { 1.0 };
+    let zero = (-low / step).round() as i64;
+    let factor = 1.0 / step;
+    let level = |x: &f32| ((x * factor).round_ties_even() as i64 + zero).clamp(0, levels as i64);
+    (row.iter().map(level).collect(), step, zero)
+}
+
+proptest! {
+    #[test]
+    fn float_layers_are_those_of_double_precision(case in cases()) {
+        let panels = pack::float(&case.weight, case.inputs, case.outputs);
+        prop_assert_eq!(&pack::dense(&panels, case.inputs, case.outputs), &case.weight);
+        let halves: Vec<u16> = panels.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
+        let brains: Vec<u16> = panels.iter().map(|x| half::bf16::from_f32(*x).to_bits()).collect();
+        let rounded = |round: &dyn Fn(f32) -> f32| case.weight.iter().map(|x| round(*x)).collect::<Vec<_>>();
+        let formats = [
+            (Weights::F32(&panels), case.weight.clone()),
+            (Weights::F16(&halves), rounded(&|x| half::f16::from_f32(x).to_f32())),
+            (Weights::Bf16(&brains), rounded(&|x| half::bf16::from_f32(x).to_f32())),
+        ];
+        for (weights, dense) in formats {
+            let expected = case.expected(|row, output| case.product(&dense, row, output));
+            for isa in available() {
+                close(&case.run(isa, weights), &expected, 2e-5)?;
+            }
+        }
+    }
+
+    #[test]
+    fn int8_layers_are_exact_but_for_the_quantization(case in cases()) {
+        let packed = pack::int8(&case.weight, case.inputs, case.outputs);
+        let weights = Weights::Int8 { values: &packed.values, scales: &packed.scales, sums: &packed.sums };
+        let dense = pack::dense_int8(&packed.values, &packed.scales, case.inputs, case.outputs);
+        let rows: Vec<_> = case.weight.chunks_exact(case.inputs).map(pack::quantize).collect();
+        for isa in available() {
+            let levels: Vec<_> = case.x.chunks_exact(case.inputs).map(|row| quantized(row, isa.levels())).collect();
+            let expected = case.expected(|row, output| {
+                let (levels, step, zero) = &levels[row];
+                let (scale, weights) = &rows[output];
+                let sum: i64 = levels.iter().zip(weights).map(|(level, w)| (level - zero) * i64::from(*w)).sum();
+                sum as f64 * f64::from(*step) * f64::from(*scale)
+            });
+            let got = case.run(isa, weights);
+            close(&got, &expected, 2e-5)?;
+            let unquantized = case.expected(|row, output| case.product(&dense, row, output));
+            let bound = 4.0 / f64::from(isa.levels()) * 2.0 * case.inputs as f64;
+            close(&got, &unquantized, bound)?;
+        }
+    }
+}
+
+#[test]
+fn rows_without_a_range_are_layers_of_the_bias() {
+    let weight = vec![1.0; 7 * 50];
+    let packed = pack::int8(&weight, 7, 50);
+    let bias: Vec<f32> = pack::padded(&(0..50).map(|i| i as f32).collect::<Vec<_>>());
+    let weights = Weights::Int8 { values: &packed.values, scales: &packed.scales, sums: &packed.sums };
+    let layer = Linear { inputs: 7, outputs: 50, weights, bias: &bias, activation: None };
+    for isa in available() {
+        for x in [0.0, 1e-42] {
+            let mut out = vec![f32::NAN; 50];
+            layer.run(isa, &[x; 7], None, &mut out);
+            assert_eq!(out, bias[..50], "{isa} {x}");
+        }
+        let mut out = vec![0.0; 50];
+        layer.run(isa, &[f32::INFINITY; 7], None, &mut out);
+        assert!(out.iter().all(|y| y.is_nan()), "{isa}");
+    }
+}
+
+#[test]
+fn large_layers_are_split_without_a_seam() {
+    let (inputs, outputs, rows) = (64, 400, 300);
+    let number = |i: usize| ((i * 7919) % 2003) as f32 / 1000.0 - 1.0;
+    let case = Case {
+        inputs,
+        outputs,
+        weight: (0..inputs * outputs).map(number).collect(),
+        bias: (0..outputs).map(number).collect(),
+        x: (0..rows * inputs).map(number).collect(),
+        residual: None,
+        activation: None,
+    };
+    let panels = pack::float(&case.weight, inputs, outputs);
+    let expected = case.expected(|row, output| case.product(&case.weight, row, output));
+    crate::threads::set(3);
+    for isa in available() {
+        close(&case.run(isa, Weights::F32(&panels)), &expected, 2e-5).unwrap();
+    }
+}

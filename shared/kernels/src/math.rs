@@ -1,0 +1,92 @@
+//! Elementary functions over vectors, to about 2e-7 of the result or absolutely, whichever is greater.
+
+use std::f32::consts::{FRAC_1_SQRT_2, LOG2_E};
+
+use crate::lanes::Lanes;
+
+/// e to the power of `x`; below -87.3 and above 88 the value at that bound. NaN stays NaN.
+///
+/// Cephes' polynomial after splitting off the power of two.
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+pub(crate) unsafe fn exp<L: Lanes>(x: L::V) -> L::V {
+    const LN_2_HIGH: f32 = 0.693_359_4;
+    const LN_2_LOW: f32 = -2.121_944_4e-4;
+    const COEFFICIENTS: [f32; 6] =
+        [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    // SAFETY: the caller's promise.
+    unsafe {
+        let x = L::min(L::splat(88.0), L::max(L::splat(-87.3), x));
+        let n = L::round(L::mul(x, L::splat(LOG2_E)));
+        let rest = L::mul_add(n, L::splat(-LN_2_HIGH), x);
+        let rest = L::mul_add(n, L::splat(-LN_2_LOW), rest);
+        let mut p = L::splat(COEFFICIENTS[0]);
+        for coefficient in &COEFFICIENTS[1..] {
+            p = L::mul_add(p, rest, L::splat(*coefficient));
+        }
+        let p = L::add(L::mul_add(L::mul(rest, rest), p, rest), L::splat(1.0));
+        L::mul(p, L::power_of_two(n))
+    }
+}
+
+/// The logistic function.
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+pub(crate) unsafe fn sigmoid<L: Lanes>(x: L::V) -> L::V {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let one = L::splat(1.0);
+        L::div(one, L::add(one, exp::<L>(L::sub(L::splat(0.0), x))))
+    }
+}
+
+/// The hyperbolic tangent.
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+pub(crate) unsafe fn tanh<L: Lanes>(x: L::V) -> L::V {
+    // SAFETY: the caller's promise.
+    unsafe { L::sub(L::mul(L::splat(2.0), sigmoid::<L>(L::mul(L::splat(2.0), x))), L::splat(1.0)) }
+}
+
+/// `x / 2 * (1 + erf(x / sqrt(2)))`, with Abramowitz and Stegun's 7.1.26 for the error function.
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+pub(crate) unsafe fn gelu<L: Lanes>(x: L::V) -> L::V {
+    const COEFFICIENTS: [f32; 5] = [1.061_405_4, -1.453_152, 1.421_413_8, -0.284_496_72, 0.254_829_6];
+    // SAFETY: the caller's promise.
+    unsafe {
+        let one = L::splat(1.0);
+        let magnitude = L::abs(L::mul(x, L::splat(FRAC_1_SQRT_2)));
+        let t = L::div(one, L::mul_add(magnitude, L::splat(0.327_591_1), one));
+        let mut p = L::splat(COEFFICIENTS[0]);
+        for coefficient in &COEFFICIENTS[1..] {
+            p = L::mul_add(p, t, L::splat(*coefficient));
+        }
+        let tail = exp::<L>(L::sub(L::splat(0.0), L::mul(magnitude, magnitude)));
+        let erf = L::sub(one, L::mul(L::mul(p, t), tail));
+        let half = L::mul(x, L::splat(0.5));
+        L::mul_add(L::abs(half), erf, half)
+    }
+}
+
+/// `x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))`
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+pub(crate) unsafe fn gelu_tanh<L: Lanes>(x: L::V) -> L::V {
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    // SAFETY: the caller's promise.
+    unsafe {
+        let cube = L::mul(L::mul(x, x), L::mul(x, L::splat(0.044_715)));
+        L::mul(x, sigmoid::<L>(L::mul(L::splat(TWICE_SQRT_2_OVER_PI), L::add(x, cube))))
+    }
+}
