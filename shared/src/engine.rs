@@ -5,7 +5,7 @@ mod graph;
 mod plan;
 pub mod tensor;
 
-pub use graph::{Graph, read as read_graph, write as write_graph};
+pub use graph::{Graph, Library, read as read_graph, write as write_graph};
 pub use plan::Plan;
 
 /// Why a graph can't be read, written, planned or run.

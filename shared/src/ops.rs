@@ -1,13 +1,34 @@
 //! The tract operators this project exists for, and those that tract lacks.
+//!
+//! The hot ones run on `emberlite_kernels` and borrow their weights from the package ([`weights`]).
 
+pub mod activation;
+pub mod attention;
 pub mod cast_text;
+pub mod embedding;
+pub mod key_mask;
 pub mod label_map;
+pub mod linear;
+pub mod norm;
 pub mod one_hot;
+mod output;
 pub mod pool;
+pub mod position_bias;
 mod text;
 pub mod tree_ensemble;
+pub mod weights;
 
-pub use pool::Pooling;
+#[cfg(test)]
+mod tests;
+
+pub use activation::{Activate, Activation, Gated};
+pub use attention::Attention;
+pub use embedding::{Embedding, Lookup, Table};
+pub use key_mask::KeyMask;
+pub use linear::{Linear, WeightFormat};
+pub use norm::Norm;
+pub use pool::{Pool, Pooling};
+pub use position_bias::PositionBias;
 use tract_nnef::internal::Registry;
 
 /// The tract-OPL registry `emberlite`: every operator of ours, with its dumper and its loader.
@@ -16,9 +37,17 @@ pub fn registry() -> Registry {
         .with_doc("Operators of Emberlite.")
         .with_doc("")
         .with_doc("Add `extension tract_registry emberlite` to `graph.nnef`");
+    activation::register(&mut registry);
+    attention::register(&mut registry);
     cast_text::register(&mut registry);
+    embedding::register(&mut registry);
+    key_mask::register(&mut registry);
     label_map::register(&mut registry);
+    linear::register(&mut registry);
+    norm::register(&mut registry);
     one_hot::register(&mut registry);
+    pool::register(&mut registry);
+    position_bias::register(&mut registry);
     tree_ensemble::register(&mut registry);
     registry
 }

@@ -1,14 +1,15 @@
 //! A graph between its two forms: tract's model, and tract-OPL text with named weights.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tract_core::prelude::{Tensor, TypedModel};
-use tract_nnef::ast::{self, Identifier, ProtoModel};
+use tract_nnef::ast::{self, Identifier, Literal, ProtoModel, RValue};
 use tract_nnef::framework::Nnef;
 
 use super::dialect::{self, COMPLETE};
 use super::{EngineError, explain, guarded};
+use crate::ops::weights::{self, Weights};
 
 /// A graph as tract-OPL text, its weights beside it.
 ///
@@ -37,20 +38,85 @@ pub fn write(model: &TypedModel) -> Result<Graph, EngineError> {
     .map_err(EngineError::Write)
 }
 
-/// Builds the model that `graph` describes.
+/// What a graph's weights are found in, by the label the text gives them.
+pub trait Library {
+    /// Every label.
+    fn labels(&self) -> Vec<&str>;
+
+    /// A weight as a tensor of its own.
+    ///
+    /// # Errors
+    /// [`EngineError::Weight`] where it is none.
+    fn tensor(&self, label: &str) -> Result<Tensor, EngineError>;
+
+    /// A weight of one of our operators, which borrows it; `None` for one that can't be borrowed.
+    fn weights(&self, label: &str) -> Option<Weights>;
+}
+
+impl Library for Graph {
+    fn labels(&self) -> Vec<&str> {
+        self.weights.keys().map(String::as_str).collect()
+    }
+
+    fn tensor(&self, label: &str) -> Result<Tensor, EngineError> {
+        let missing = || EngineError::Weight { name: label.to_owned(), reason: "it is not there".to_owned() };
+        self.weights.get(label).map(|tensor| Tensor::clone(tensor)).ok_or_else(missing)
+    }
+
+    fn weights(&self, label: &str) -> Option<Weights> {
+        let tensor = self.weights.get(label).filter(|tensor| tensor.is_plain_ram() && tensor.datum_type().is_copy())?;
+        let bytes = tensor.as_bytes();
+        Weights::borrowed(tensor.datum_type(), tensor.shape(), Arc::new(bytes.to_vec()), 0..bytes.len()).ok()
+    }
+}
+
+/// Builds the model that `text` describes, with weights from `library`: our operators borrow theirs.
 ///
 /// # Errors
 /// [`EngineError::Read`] for text that is no tract-OPL, or that names an operator or a weight that is not there.
-pub fn read(graph: Graph) -> Result<TypedModel, EngineError> {
-    guarded(|| {
-        let doc = ast::parse::parse_document(&graph.text).map_err(|error| explain(&error))?;
-        let tensors = graph.weights.into_iter().map(|(label, tensor)| (Identifier(label), tensor)).collect();
-        let proto = ProtoModel { doc, tensors, quantization: None, resources: HashMap::new() };
+pub fn read(text: &str, library: &impl Library) -> Result<TypedModel, EngineError> {
+    let mut failed = None;
+    let read = guarded(|| {
+        let doc = ast::parse::parse_document(text).map_err(|error| explain(&error))?;
+        let labels = library.labels();
+        let variables = variables(&doc);
+        let mut tensors = HashMap::new();
+        let mut weights = HashMap::new();
+        for label in labels {
+            if !variables.contains(label) {
+                weights.extend(library.weights(label).map(|found| (label.to_owned(), found)));
+                continue;
+            }
+            match library.tensor(label) {
+                Ok(tensor) => drop(tensors.insert(Identifier(label.to_owned()), Arc::new(tensor))),
+                Err(error) => {
+                    let reason = error.to_string();
+                    failed = Some(error);
+                    return Err(reason);
+                }
+            }
+        }
+        let resources = HashMap::from([weights::library(weights)]);
+        let proto = ProtoModel { doc, tensors, quantization: None, resources };
         proto.validate().map_err(|error| explain(&error))?;
         let translate =
             |framework: &Nnef| framework.translate(&proto, TypedModel::default()).map_err(|(_, error)| explain(&error));
-        let quick = dialect::for_graph(&graph.text).map_err(|error| explain(&error))?;
+        let quick = dialect::for_graph(text).map_err(|error| explain(&error))?;
         translate(&quick).or_else(|_| translate(&COMPLETE))
-    })
-    .map_err(EngineError::Read)
+    });
+    read.map_err(|reason| failed.unwrap_or(EngineError::Read(reason)))
+}
+
+/// The labels of the tensors that a graph holds itself.
+fn variables(doc: &ast::Document) -> HashSet<String> {
+    let label = |assignment: &ast::Assignment| match &assignment.right {
+        RValue::Invocation(invocation) if invocation.id.0 == "variable" => {
+            invocation.arguments.iter().find_map(|argument| match (&argument.id, &argument.rvalue) {
+                (Some(id), RValue::Literal(Literal::String(label))) if id.0 == "label" => Some(label.clone()),
+                _ => None,
+            })
+        }
+        _ => None,
+    };
+    doc.graph_def.body.iter().filter_map(label).collect()
 }

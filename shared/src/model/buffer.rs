@@ -17,7 +17,13 @@ pub struct PackageBytes(Memory);
 enum Memory {
     Mapped(Arc<Mmap>),
     Owned(Bytes),
+    Aligned(Arc<Vec<Line>>, usize),
 }
+
+/// A cache line, which sections of a package start at.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line([u8; 64]);
 
 impl PackageBytes {
     /// Maps a file. Packages are named by their content and never written in place, which is what keeps a mapping valid.
@@ -31,25 +37,46 @@ impl PackageBytes {
     }
 }
 
+/// Bytes that do not start at a cache line are copied to one.
 impl From<Bytes> for PackageBytes {
     fn from(bytes: Bytes) -> Self {
-        Self(Memory::Owned(bytes))
+        if (bytes.as_ptr() as usize).is_multiple_of(size_of::<Line>()) {
+            return Self(Memory::Owned(bytes));
+        }
+        let line = |chunk: &[u8]| {
+            let mut line = Line([0; size_of::<Line>()]);
+            line.0[..chunk.len()].copy_from_slice(chunk);
+            line
+        };
+        let lines = bytes.chunks(size_of::<Line>()).map(line).collect();
+        Self(Memory::Aligned(Arc::new(lines), bytes.len()))
     }
 }
 
 impl From<Vec<u8>> for PackageBytes {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Memory::Owned(bytes.into()))
+        Bytes::from(bytes).into()
+    }
+}
+
+impl AsRef<[u8]> for PackageBytes {
+    fn as_ref(&self) -> &[u8] {
+        self
     }
 }
 
 impl Deref for PackageBytes {
     type Target = [u8];
 
+    #[allow(unsafe_code)]
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Memory::Mapped(mapping) => mapping,
             Memory::Owned(bytes) => bytes,
+            Memory::Aligned(lines, length) => {
+                // SAFETY: the lines hold at least `length` bytes, one after the other without padding.
+                unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), *length) }
+            }
         }
     }
 }

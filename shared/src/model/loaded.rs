@@ -1,13 +1,13 @@
 //! A model that is ready to answer: its package, planned.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tract_core::prelude::{Tensor, TypedModel};
 
 use super::{Digest, Manifest, Package, PackageError};
-use crate::engine::{self, EngineError, Graph, Plan};
+use crate::engine::{self, EngineError, Library, Plan};
+use crate::ops::weights::Weights;
 
 /// A model that is ready to answer.
 #[derive(Debug)]
@@ -83,17 +83,30 @@ pub enum ModelError {
 }
 
 impl Package {
-    /// The graph with its weights, as tract's model.
+    /// The graph with its weights, as tract's model. Our operators borrow theirs from the package.
     ///
     /// # Errors
     /// A graph or a weight that can't be read.
     pub fn read_graph(&self) -> Result<TypedModel, ModelError> {
-        let mut weights = HashMap::new();
-        for section in self.weights() {
-            let tensor =
-                section.to_tensor().map_err(|reason| EngineError::Weight { name: section.name.to_owned(), reason })?;
-            weights.insert(section.name.to_owned(), Arc::new(tensor));
-        }
-        Ok(engine::read_graph(Graph { text: self.graph()?.to_owned(), weights })?)
+        Ok(engine::read_graph(self.graph()?, self)?)
+    }
+}
+
+impl Library for Package {
+    fn labels(&self) -> Vec<&str> {
+        self.weights().map(|section| section.name).collect()
+    }
+
+    fn tensor(&self, label: &str) -> Result<Tensor, EngineError> {
+        let failed = |reason| EngineError::Weight { name: label.to_owned(), reason };
+        let section = self.section(label).ok_or_else(|| failed("the package has no such section".to_owned()))?;
+        section.to_tensor().map_err(failed)
+    }
+
+    fn weights(&self, label: &str) -> Option<Weights> {
+        let section = self.section(label)?;
+        let dtype = section.dtype().filter(|_| section.texts.is_none())?;
+        let memory = Arc::new(self.bytes().clone());
+        Weights::borrowed(dtype.datum_type(), section.shape, memory, self.range(label)?).ok()
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tract_core::prelude::Tensor;
 
 use super::layout::{self, GRAPH};
-use super::manifest::FORMAT;
+use super::manifest::{FORMAT, Section};
 use super::{Digest, Dtype, Manifest, PackageBytes};
 use crate::engine::tensor;
 
@@ -48,11 +48,13 @@ impl SectionView<'_> {
             let texts: Vec<String> = serde_json::from_slice(self.data).map_err(|error| error.to_string())?;
             return tensor::from_vec(shape, texts);
         }
-        let dtype = Dtype::ALL
-            .into_iter()
-            .find(|dtype| dtype.safetensors() == Some(self.dtype))
-            .ok_or_else(|| format!("no tensor has the type {:?}", self.dtype))?;
+        let dtype = self.dtype().ok_or_else(|| format!("no tensor has the type {:?}", self.dtype))?;
         tensor::from_bytes(dtype.datum_type(), self.shape, self.data)
+    }
+
+    /// The type of its elements, if a tensor may have it.
+    pub(super) fn dtype(&self) -> Option<Dtype> {
+        Dtype::ALL.into_iter().find(|dtype| dtype.safetensors() == Some(self.dtype))
     }
 }
 
@@ -172,14 +174,33 @@ impl Package {
 
     /// Every section by name.
     pub fn sections(&self) -> impl Iterator<Item = SectionView<'_>> {
-        self.manifest.sections.iter().zip(self.ranges.values()).map(|((name, section), range)| SectionView {
+        self.manifest
+            .sections
+            .iter()
+            .zip(self.ranges.values())
+            .map(|((name, section), range)| self.view(name, section, range))
+    }
+
+    /// The section with this name.
+    pub fn section(&self, name: &str) -> Option<SectionView<'_>> {
+        let (name, section) = self.manifest.sections.get_key_value(name)?;
+        Some(self.view(name, section, self.ranges.get(name)?))
+    }
+
+    /// Where a section is in the file.
+    pub(super) fn range(&self, name: &str) -> Option<Range<usize>> {
+        self.ranges.get(name).cloned()
+    }
+
+    fn view<'a>(&'a self, name: &'a str, section: &'a Section, range: &Range<usize>) -> SectionView<'a> {
+        SectionView {
             name,
             dtype: section.dtype,
             shape: &section.shape,
             texts: section.texts.as_deref(),
             digest: &section.digest,
             data: &self.bytes[range.clone()],
-        })
+        }
     }
 
     /// The sections that are weights of the graph.

@@ -1,0 +1,300 @@
+//! `emberlite_linear`: a linear layer with its bias, activation and residual, its weights in one of several formats.
+
+use emberlite_kernels::linear::{self as kernel, GROUP, PANEL, pack};
+use emberlite_kernels::{Activation, Isa};
+use serde::{Deserialize, Serialize};
+use tract_nnef::internal::*;
+use tract_nnef::ser::array;
+
+use super::activation;
+use super::output::{filled, floats};
+use super::weights::Weights;
+
+const NAME: &str = "emberlite_linear";
+
+/// How a layer's weights are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightFormat {
+    /// Single precision.
+    F32,
+    /// Half precision.
+    F16,
+    /// bfloat16.
+    Bf16,
+    /// Whole numbers from -127 to 127, with a scale for each output; activations are quantized on the fly.
+    Int8,
+}
+
+/// `activation(x W^T + b) + residual`.
+///
+/// Inputs: `x`, `f32` `[.., inputs]`; with a residual it too, `f32` `[.., outputs]`. Output: `f32` `[.., outputs]`.
+///
+/// In the package the weights lie in panels of 48 outputs, padded with zeros: `f32`, `f16` and `bf16` (as `U16`) as
+/// `[panels, inputs, 48]`, `int8` as `[panels, inputs / 4, 48, 4]`. The terms are `f32` rows padded to whole panels: the
+/// bias, and for `int8` before it each output's scale and the sum of its whole numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Linear {
+    inputs: usize,
+    outputs: usize,
+    format: WeightFormat,
+    weights: Weights,
+    terms: Weights,
+    activation: Option<Activation>,
+    residual: bool,
+}
+
+impl Linear {
+    /// A layer in single precision; `weight` is `[outputs, inputs]` in row-major order.
+    ///
+    /// # Errors
+    /// A length that is not what the sizes say.
+    pub fn new(weight: &[f32], outputs: usize, inputs: usize, bias: Option<&[f32]>) -> Result<Self, String> {
+        if inputs == 0 || outputs == 0 || Some(weight.len()) != inputs.checked_mul(outputs) {
+            return Err(format!("{} weights are no layer from {inputs} to {outputs}", weight.len()));
+        }
+        let zeros = vec![0.0; outputs];
+        let bias = bias.unwrap_or(&zeros);
+        if bias.len() != outputs {
+            return Err(format!("the bias has {} numbers for {outputs} outputs", bias.len()));
+        }
+        let panels = outputs.div_ceil(PANEL);
+        Ok(Self {
+            inputs,
+            outputs,
+            format: WeightFormat::F32,
+            weights: Weights::owned(&[panels, inputs, PANEL], pack::float(weight, inputs, outputs)),
+            terms: Weights::owned(&[1, panels * PANEL], pack::padded(bias)),
+            activation: None,
+            residual: false,
+        })
+    }
+
+    /// The same layer with an activation.
+    pub fn with_activation(self, activation: Activation) -> Self {
+        Self { activation: Some(activation), ..self }
+    }
+
+    /// The same layer with a residual, its second input.
+    pub fn with_residual(self) -> Self {
+        Self { residual: true, ..self }
+    }
+
+    /// The same layer with its weights in another format, made from its present ones.
+    ///
+    /// # Errors
+    /// A layer with too many inputs for int8.
+    pub fn with_format(self, format: WeightFormat) -> Result<Self, String> {
+        if format == self.format {
+            return Ok(self);
+        }
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let dense = self.dense();
+        let panels = outputs.div_ceil(PANEL);
+        let shape = [panels, inputs, PANEL];
+        let floats = || pack::float(&dense, inputs, outputs);
+        let bits = |bits: fn(f32) -> u16| floats().into_iter().map(bits).collect::<Vec<_>>();
+        let bias = pack::padded(self.bias());
+        let plain = || Weights::owned(&[1, panels * PANEL], bias.clone());
+        let (weights, terms) = match format {
+            WeightFormat::F32 => (Weights::owned(&shape, floats()), plain()),
+            WeightFormat::F16 => {
+                let values = floats().into_iter().map(f16::from_f32).map(f16::to_bits).collect();
+                (Weights::halves(&shape, values), plain())
+            }
+            WeightFormat::Bf16 => (Weights::owned(&shape, bits(|x| half::bf16::from_f32(x).to_bits())), plain()),
+            WeightFormat::Int8 => {
+                if inputs > kernel::MAX_INT8_INPUTS {
+                    return Err(format!("a layer of {inputs} inputs is too wide for int8"));
+                }
+                let packed = pack::int8(&dense, inputs, outputs);
+                let terms = [packed.scales, packed.sums, bias].concat();
+                let shape = [panels, inputs.div_ceil(GROUP), PANEL, GROUP];
+                (Weights::owned(&shape, packed.values), Weights::owned(&[3, panels * PANEL], terms))
+            }
+        };
+        Ok(Self { format, weights, terms, ..self })
+    }
+
+    /// The weights as numbers, `[outputs, inputs]` in row-major order.
+    pub fn dense(&self) -> Vec<f32> {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let widened = |widen: fn(u16) -> f32| self.weights.bits().iter().map(|bits| widen(*bits)).collect::<Vec<_>>();
+        match self.format {
+            WeightFormat::F32 => pack::dense(self.weights.values(), inputs, outputs),
+            WeightFormat::F16 => pack::dense(&widened(|bits| f16::from_bits(bits).to_f32()), inputs, outputs),
+            WeightFormat::Bf16 => pack::dense(&widened(|bits| half::bf16::from_bits(bits).to_f32()), inputs, outputs),
+            WeightFormat::Int8 => pack::dense_int8(self.weights.values(), self.term(0), inputs, outputs),
+        }
+    }
+
+    /// The bias, a number for each output.
+    pub fn bias(&self) -> &[f32] {
+        &self.padded_bias()[..self.outputs]
+    }
+
+    /// The length of a row of `x`.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The length of a row of the result.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// How the weights are written down.
+    pub fn format(&self) -> WeightFormat {
+        self.format
+    }
+
+    /// The activation.
+    pub fn activation(&self) -> Option<Activation> {
+        self.activation
+    }
+
+    /// Whether a residual is added.
+    pub fn has_residual(&self) -> bool {
+        self.residual
+    }
+
+    /// How many bytes the weights and terms have.
+    pub fn size_bytes(&self) -> usize {
+        self.weights.bytes().len() + self.terms.bytes().len()
+    }
+
+    fn term(&self, row: usize) -> &[f32] {
+        let padded = self.outputs.next_multiple_of(PANEL);
+        self.terms.values().get(row * padded..(row + 1) * padded).unwrap_or_default()
+    }
+
+    fn padded_bias(&self) -> &[f32] {
+        self.term(if self.format == WeightFormat::Int8 { 2 } else { 0 })
+    }
+
+    fn kernel(&self) -> kernel::Linear<'_> {
+        let weights = match self.format {
+            WeightFormat::F32 => kernel::Weights::F32(self.weights.values()),
+            WeightFormat::F16 => kernel::Weights::F16(self.weights.bits()),
+            WeightFormat::Bf16 => kernel::Weights::Bf16(self.weights.bits()),
+            WeightFormat::Int8 => {
+                kernel::Weights::Int8 { values: self.weights.values(), scales: self.term(0), sums: self.term(1) }
+            }
+        };
+        kernel::Linear {
+            inputs: self.inputs,
+            outputs: self.outputs,
+            weights,
+            bias: self.padded_bias(),
+            activation: self.activation,
+        }
+    }
+}
+
+impl Op for Linear {
+    fn name(&self) -> StaticName {
+        "Linear".into()
+    }
+
+    fn info(&self) -> TractResult<Vec<String>> {
+        Ok(vec![format!("{} to {}, {:?}", self.inputs, self.outputs, self.format)])
+    }
+
+    op_as_typed_op!();
+}
+
+impl EvalOp for Linear {
+    op_out_of_plan!();
+
+    fn eval(&self, _ctx: &EvalContext<'_>, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
+        let x = inputs.first().context("no input")?;
+        let mut shape: TVec<usize> = x.shape().into();
+        ensure!(shape.last() == Some(&self.inputs), "expected rows of {}, got {:?}", self.inputs, x.shape());
+        if let Some(last) = shape.last_mut() {
+            *last = self.outputs;
+        }
+        let residual = match (self.residual, inputs.get(1)) {
+            (true, Some(residual)) if residual.shape() == &*shape => Some(floats(residual)?),
+            (true, residual) => bail!("expected a residual {shape:?}, got {:?}", residual.map(|r| r.shape())),
+            (false, _) => None,
+        };
+        let x = floats(x)?;
+        filled(&shape, |out| self.kernel().run(Isa::current(), x, residual, out))
+    }
+}
+
+impl TypedOp for Linear {
+    fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
+        ensure!(inputs.len() == 1 + usize::from(self.residual), "got {} inputs", inputs.len());
+        ensure!(
+            inputs.iter().all(|input| input.datum_type == f32::datum_type()),
+            "a linear layer takes f32: {inputs:?}"
+        );
+        let mut shape: TVec<TDim> = inputs[0].shape.iter().cloned().collect();
+        let last = shape.last_mut().context("a linear layer takes rows, got a number")?;
+        ensure!(*last == self.inputs.to_dim(), "expected rows of {}, got {last}", self.inputs);
+        *last = self.outputs.to_dim();
+        Ok(tvec!(f32::fact(shape)))
+    }
+
+    as_op!();
+}
+
+pub(super) fn register(registry: &mut Registry) {
+    registry.register_dumper(dump);
+    registry.register_primitive(
+        NAME,
+        &[
+            TypeName::Scalar.tensor().array().named("inputs").doc("x, and the residual if there is one"),
+            TypeName::String.named("weights").doc("the label of the weights in panels"),
+            TypeName::String.named("terms").doc("the label of scales, sums and bias"),
+            TypeName::String.named("format").doc("f32, f16, bf16 or int8"),
+            TypeName::Integer.named("from").doc("the length of a row of x"),
+            TypeName::Integer.named("to").doc("the length of a row of the result"),
+            TypeName::String.named("activation").default("").doc("empty for none"),
+        ],
+        &[("output", TypeName::Scalar.tensor())],
+        load,
+    );
+}
+
+fn dump(ast: &mut IntoAst<'_>, node: &TypedNode, op: &Linear) -> TractResult<Option<Arc<RValue>>> {
+    let inputs: Vec<RValue> = node.inputs.iter().map(|input| (*ast.mapping[input]).clone()).collect();
+    let weights = op.weights.dump(ast, format!("{}.weights", node.name))?;
+    let terms = op.terms.dump(ast, format!("{}.terms", node.name))?;
+    let format = serde_json::to_value(op.format)?;
+    Ok(Some(invocation(
+        NAME,
+        &[array(inputs).into()],
+        &[
+            ("weights", weights),
+            ("terms", terms),
+            ("format", string(format.as_str().unwrap_or_default())),
+            ("from", numeric(op.inputs)),
+            ("to", numeric(op.outputs)),
+            ("activation", string(op.activation.map_or("", activation::name))),
+        ],
+    )))
+}
+
+fn load(builder: &mut ModelBuilder<'_>, invocation: &ResolvedInvocation<'_>) -> TractResult<Value> {
+    let inputs: TVec<OutletId> = invocation.named_arg_as(builder, "inputs")?;
+    let weights: String = invocation.named_arg_as(builder, "weights")?;
+    let terms: String = invocation.named_arg_as(builder, "terms")?;
+    let format: String = invocation.named_arg_as(builder, "format")?;
+    let activation: String = invocation.named_arg_as(builder, "activation")?;
+    let op = Linear {
+        inputs: invocation.named_arg_as(builder, "from")?,
+        outputs: invocation.named_arg_as(builder, "to")?,
+        format: serde_json::from_value(format.into())?,
+        weights: Weights::load(builder, &weights)?,
+        terms: Weights::load(builder, &terms)?,
+        activation: activation::from_name(&activation)?,
+        residual: inputs.len() > 1,
+    };
+    ensure!(
+        op.outputs <= 1 << 31 && op.inputs <= 1 << 31 && op.kernel().fits(),
+        "the weights {weights:?} are no {op:?}"
+    );
+    builder.wire(op, &inputs)
+}
