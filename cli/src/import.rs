@@ -9,6 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use emberlite::model::{Task, TextSpec};
 use tract_core::prelude::TypedModel;
 
 pub use names::spelled;
@@ -27,6 +28,12 @@ pub struct Imported {
     /// By input of strings: the words that the model knows there, in its order. An input that takes any word, or is
     /// none of strings, is not listed. Another word may be an error.
     pub words: BTreeMap<String, Vec<String>>,
+    /// What the model is for, when the file or its folder tells.
+    pub task: Option<Task>,
+    /// How texts become the graph's inputs, for a model of texts with its tokenizer.
+    pub text: Option<TextSpec>,
+    /// The bytes of `tokenizer.json`; present exactly where [`text`](Self::text) is.
+    pub tokenizer: Option<Vec<u8>>,
     /// Where the model came from.
     pub source: Source,
     /// What the user should know, one sentence each.

@@ -52,6 +52,9 @@ pub(super) fn import(path: &Path, bytes: &[u8]) -> Result<Imported, ImportError>
         model,
         batch: normalised.batch,
         labels: normalised.labels,
+        task: None,
+        text: None,
+        tokenizer: None,
         source: source(&proto, opset),
         warnings,
     })
