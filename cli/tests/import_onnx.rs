@@ -85,6 +85,9 @@ matches_onnxruntime! {
     a_cast_to_integers_makes_integers: "cast_floats_to_integers";
     columns_can_be_taken_and_joined: "columns_floats", "columns_strings", "feature_vectorizer";
     names_that_tract_opl_has_to_quote_survive: "awkward_names";
+    a_layer_norm_written_as_batch_normalization_matches: "layer_norm_as_batch_normalization";
+    of_branches_only_the_one_that_a_shape_decides_for_is_read: "branch_that_a_shape_decides";
+    tensors_of_eight_bits_match: "weights_of_eight_bits";
     dropout_left_in_training_mode_does_nothing: "awkward_names";
     a_batch_of_one_stays_one: "batch_of_one";
     a_batch_may_have_any_name: "batch_with_a_name";

@@ -11,6 +11,7 @@ pub mod label_map;
 pub mod linear;
 pub mod norm;
 pub mod one_hot;
+pub mod opaque;
 mod output;
 pub mod pool;
 pub mod position_bias;
@@ -29,6 +30,7 @@ pub use linear::{Linear, WeightFormat};
 pub use norm::Norm;
 pub use pool::{Pool, Pooling};
 pub use position_bias::PositionBias;
+use tract_core::ops::nn::GeluExact;
 use tract_nnef::internal::Registry;
 
 /// The tract-OPL registry `emberlite`: every operator of ours, with its dumper and its loader.
@@ -46,8 +48,11 @@ pub fn registry() -> Registry {
     linear::register(&mut registry);
     norm::register(&mut registry);
     one_hot::register(&mut registry);
+    opaque::register(&mut registry);
     pool::register(&mut registry);
     position_bias::register(&mut registry);
     tree_ensemble::register(&mut registry);
+    // tract has this operator, and makes it of a graph's GELU, but gives it no tract-OPL form.
+    registry.register_unit_element_wise("emberlite_gelu_exact", &GeluExact {});
     registry
 }

@@ -1,9 +1,12 @@
 //! ONNX files: read, normalised, checked for missing operators, and handed to tract.
 
+mod axes;
 mod guard;
+mod integers;
 mod missing;
 mod normalise;
 mod operators;
+mod quantized;
 mod words;
 
 use std::path::Path;
@@ -69,7 +72,7 @@ fn typed(mut model: InferenceModel) -> Result<TypedModel, ImportError> {
             return Err(ImportError::OpenAxis { input: node.name.clone(), axis });
         }
     }
-    guarded(|| model.into_typed()?.into_decluttered())
+    guarded(|| integers::settle(&model.into_typed()?)?.into_decluttered())
 }
 
 fn opset(proto: &ModelProto) -> Option<i64> {

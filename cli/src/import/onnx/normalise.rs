@@ -1,10 +1,13 @@
 //! The file's graph as exporters should have written it: a named batch, no `ZipMap`, no leftovers of training.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use tract_onnx::pb::tensor_shape_proto::dimension::Value;
-use tract_onnx::pb::type_proto::Value as TypeValue;
-use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorShapeProto, ValueInfoProto};
+use tract_onnx::pb::attribute_proto::AttributeType;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+
+use super::axes::name_axes;
+use super::quantized;
 
 /// What a graph tells besides its nodes.
 #[derive(Debug, Default)]
@@ -27,6 +30,12 @@ pub(super) fn normalise(proto: &mut ModelProto) -> Normalised {
         normalised.warnings.push(format!("{zipped} outputs are probabilities; the labels are those of the first"));
     }
     drop_dropout(graph);
+    drop_statistics(graph);
+    fill_with_floats(graph);
+    if quantized::undo(graph) > 0 {
+        let warning = "the file quantizes activations as it runs; they stay floats here, and the weights are as exact as it has them";
+        normalised.warnings.push(warning.to_owned());
+    }
     normalised.batch = name_axes(graph);
     normalised
 }
@@ -49,6 +58,28 @@ fn drop_dropout(graph: &mut GraphProto) {
         .map(|node| node.op_type == "Dropout" && !node.output.iter().skip(1).any(|mask| used.contains(mask)))
         .collect();
     graph.node.iter_mut().zip(plain).filter(|(_, plain)| *plain).for_each(|(node, _)| pass_through(node));
+}
+
+/// A batch normalization exported in training mode gives its statistics back, for nobody in particular.
+fn drop_statistics(graph: &mut GraphProto) {
+    graph.node.iter_mut().filter(|node| node.op_type == "BatchNormalization").for_each(|node| node.output.truncate(1));
+}
+
+/// `ConstantOfShape` is of 32 bit zeros unless told otherwise; tract takes 64.
+fn fill_with_floats(graph: &mut GraphProto) {
+    let zero = AttributeProto {
+        name: "value".to_owned(),
+        r#type: AttributeType::Tensor as i32,
+        t: Some(TensorProto {
+            dims: vec![1],
+            data_type: DataType::Float as i32,
+            float_data: vec![0.0],
+            ..TensorProto::default()
+        }),
+        ..AttributeProto::default()
+    };
+    let untold = |node: &&mut NodeProto| node.op_type == "ConstantOfShape" && node.attribute.is_empty();
+    graph.node.iter_mut().filter(untold).for_each(|node| node.attribute.push(zero.clone()));
 }
 
 /// What the file calls its classes: `ZipMap` knows best, then the classifier, then a table of class names.
@@ -75,61 +106,4 @@ fn table_labels(graph: &GraphProto, node: &NodeProto) -> Vec<String> {
     let table = graph.initializer.iter().find(|tensor| node.input.first() == Some(&tensor.name));
     let strings = table.map(|table| table.string_data.as_slice()).unwrap_or_default();
     strings.iter().map(|label| String::from_utf8_lossy(label).into_owned()).collect()
-}
-
-/// Names the open first axis of every input alike, and spells the other names so that tract-OPL can read them.
-fn name_axes(graph: &mut GraphProto) -> Option<String> {
-    let constants: HashSet<String> = graph.initializer.iter().map(|tensor| tensor.name.clone()).collect();
-    let tensors: HashSet<String> = tensor_names(graph);
-    let free = |stem: &str| {
-        let candidates = std::iter::once(stem.to_owned()).chain((1..).map(|n| format!("{stem}_{n}")));
-        candidates.into_iter().find(|name| !tensors.contains(name)).unwrap_or_default()
-    };
-    let batch = free("N");
-    let mut names: HashMap<String, String> = HashMap::new();
-    let mut shapes: Vec<&mut TensorShapeProto> =
-        graph.input.iter_mut().filter(|input| !constants.contains(&input.name)).filter_map(shape_mut).collect();
-    let mut batched = false;
-    for shape in &mut shapes {
-        let Some(dim) = shape.dim.first_mut() else { continue };
-        match &dim.value {
-            Some(Value::DimValue(size)) if *size > 0 => continue,
-            Some(Value::DimParam(name)) => drop(names.insert(name.clone(), batch.clone())),
-            _ => {}
-        }
-        dim.value = Some(Value::DimParam(batch.clone()));
-        batched = true;
-    }
-    for dim in shapes.iter_mut().flat_map(|shape| shape.dim.iter_mut().skip(1)) {
-        match &mut dim.value {
-            Some(Value::DimParam(name)) if is_symbol(name) => {
-                *name = names.entry(name.clone()).or_insert_with(|| free(&spelled(name))).clone();
-            }
-            Some(Value::DimValue(size)) if *size > 0 => {}
-            _ => dim.value = None,
-        }
-    }
-    batched.then_some(batch)
-}
-
-fn tensor_names(graph: &GraphProto) -> HashSet<String> {
-    let made = graph.node.iter().flat_map(|node| node.output.iter().chain(std::iter::once(&node.name)));
-    let given = graph.input.iter().map(|input| &input.name);
-    made.chain(given).chain(graph.initializer.iter().map(|tensor| &tensor.name)).cloned().collect()
-}
-
-fn shape_mut(input: &mut ValueInfoProto) -> Option<&mut TensorShapeProto> {
-    match input.r#type.as_mut()?.value.as_mut()? {
-        TypeValue::TensorType(tensor) => tensor.shape.as_mut(),
-    }
-}
-
-/// Whether an axis is named, rather than marked as unknown or computed from other axes.
-fn is_symbol(name: &str) -> bool {
-    !name.is_empty() && name != "?" && !name.contains(['+', '-', '*', '/', '('])
-}
-
-fn spelled(name: &str) -> String {
-    let spelled: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if spelled.starts_with(|c: char| c.is_ascii_alphabetic()) { spelled } else { format!("S_{spelled}") }
 }

@@ -44,8 +44,14 @@ impl Expansion for Cast {
     }
 
     fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
-        let from = model.outlet_fact(inputs[0])?.datum_type;
+        let fact = model.outlet_fact(inputs[0])?;
+        let from = fact.datum_type;
         let to = self.result(from);
+        if let Some(weights) = fact.konst.as_ref().filter(|_| from.is_number() && to.is_number()) {
+            // tract would cast weights that become larger than it likes anew in every run.
+            let cast = weights.cast_to_dt(to)?.into_owned();
+            return Ok(tvec!(model.add_const(prefix, cast)?));
+        }
         if (from == DatumType::String) != (to == DatumType::String) {
             return model.wire_node(prefix, CastText::new(to), inputs);
         }
