@@ -81,7 +81,7 @@ def t5_encoder():
 
 
 def clip_text():
-    return t.CLIPTextModel, t.CLIPTextConfig(**SIZES, bos_token_id=0, eos_token_id=2, pad_token_id=1)
+    return t.CLIPTextModel, t.CLIPTextConfig(**SIZES, bos_token_id=0, eos_token_id=3, pad_token_id=1)
 
 
 ALL = {

@@ -18,14 +18,15 @@ def tensor(array) -> dict:
     return {"dtype": str(array.dtype), "shape": list(array.shape), "data": array.ravel().tolist()}
 
 
-def inputs(lengths: list[int], padding: int, first: int, vocabulary: int, token_types: bool, seed: int) -> dict:
-    """Random ids from `first` on, padded with `padding`; types, where there are two, change within each row."""
+def inputs(lengths: list[int], padding: int, end: int, vocabulary: int, token_types: bool, seed: int) -> dict:
+    """Random ids above 4, each row ended by `end` and padded with `padding`; types change within a row."""
     random = torch.Generator().manual_seed(seed)
     longest = max(lengths)
-    ids = torch.randint(first, vocabulary, (len(lengths), longest), generator=random)
+    ids = torch.randint(5, vocabulary, (len(lengths), longest), generator=random)
     mask = torch.zeros_like(ids)
     types = torch.zeros_like(ids)
     for row, length in enumerate(lengths):
+        ids[row, length - 1] = end
         ids[row, length:] = padding
         mask[row, :length] = 1
         types[row, length // 2 : length] = 1
