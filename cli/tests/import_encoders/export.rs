@@ -65,7 +65,7 @@ impl Export {
         check_shapes(&imported).map_err(|reason| said("shapes", reason))?;
         let before = Plan::new(imported.model.clone()).map_err(|error| said("as imported", error.to_string()))?;
         let graph = write_graph(&spelled(&imported.model)).map_err(|error| said("as written", error.to_string()))?;
-        let again = read_graph(graph).map_err(|error| said("as read back", error.to_string()))?;
+        let again = read_graph(&graph.text, &graph).map_err(|error| said("as read back", error.to_string()))?;
         let after = Plan::new(again).map_err(|error| said("as read back", error.to_string()))?;
         let reference: Reference = read(&format!("references/{}.json", self.model));
         let mut worst = 0f32;
