@@ -1,5 +1,6 @@
 //! A model file in, a tract model out, whatever the format of the file.
 
+mod folder;
 mod names;
 mod onnx;
 
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use emberlite::model::{Task, TextSpec};
 use tract_core::prelude::TypedModel;
 
+pub use folder::FolderError;
 pub use names::spelled;
 
 /// A model as it was in its file, ready to be rewritten and packed.
@@ -43,12 +45,14 @@ pub struct Imported {
 /// Where a model came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The format of the file: `onnx`.
+    /// The format of the weights: `onnx`, or `safetensors` for a folder.
     pub format: &'static str,
     /// The program that wrote the file, with its version, if the file tells.
     pub producer: Option<String>,
     /// The version of the default operator set, for an ONNX file.
     pub opset: Option<i64>,
+    /// The files that graph and weights were read from, always in the same order.
+    pub files: Vec<PathBuf>,
 }
 
 /// An operator that has no counterpart here.
@@ -78,7 +82,7 @@ pub enum ImportError {
         source: io::Error,
     },
     /// The format is known, but there is no importer for it.
-    #[error("`{}` is {format}, which is not supported yet; expected an ONNX file", path.display())]
+    #[error("`{}` is {format}, which is not supported yet; expected an ONNX file or a Hugging Face folder", path.display())]
     UnsupportedFormat {
         /// The file or folder.
         path: PathBuf,
@@ -107,6 +111,9 @@ pub enum ImportError {
         /// The axis, from 0.
         axis: usize,
     },
+    /// A folder that transformers or sentence-transformers saved, or something in it.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
     /// The graph cannot be understood.
     #[error("{reason}")]
     Refused {
@@ -119,7 +126,9 @@ fn join(operators: &[MissingOperator]) -> String {
     operators.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Imports the model file at `path`.
+/// Imports the model at `path`: an ONNX file, or a folder that transformers or sentence-transformers saved.
+///
+/// An ONNX file of a text model brings the tokenizer, the pooling and the labels that lie beside it or one folder up.
 ///
 /// # Errors
 /// [`ImportError`] tells what is wrong with the file, or which of its operators are missing.
@@ -134,7 +143,7 @@ pub fn import(path: &Path) -> Result<Imported, ImportError> {
     let unsupported = |format| Err(ImportError::UnsupportedFormat { path: path.to_owned(), format });
     let unreadable = |source| ImportError::Unreadable { path: path.to_owned(), source };
     if fs::metadata(path).map_err(unreadable)?.is_dir() {
-        return unsupported("a folder");
+        return folder::import(path);
     }
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("").to_ascii_lowercase();
     match extension.as_str() {
@@ -144,9 +153,14 @@ pub fn import(path: &Path) -> Result<Imported, ImportError> {
         "safetensors" | "gguf" => return unsupported("a file of weights without a graph"),
         _ => {}
     }
-    let bytes = fs::read(path).map_err(unreadable)?;
+    import_onnx(path)
+}
+
+/// Imports an ONNX file, and what lies beside it if it takes tokens.
+fn import_onnx(path: &Path) -> Result<Imported, ImportError> {
+    let bytes = fs::read(path).map_err(|source| ImportError::Unreadable { path: path.to_owned(), source })?;
     if bytes.get(4..8) == Some(b"TFL3") {
-        return unsupported("a TFLite file");
+        return Err(ImportError::UnsupportedFormat { path: path.to_owned(), format: "a TFLite file" });
     }
-    onnx::import(path, &bytes)
+    folder::attach(onnx::import(path, &bytes)?, path)
 }

@@ -58,7 +58,7 @@ pub(super) fn import(path: &Path, bytes: &[u8]) -> Result<Imported, ImportError>
         task: None,
         text: None,
         tokenizer: None,
-        source: source(&proto, opset),
+        source: source(path, &proto, opset),
         warnings,
     })
 }
@@ -80,8 +80,8 @@ fn opset(proto: &ModelProto) -> Option<i64> {
     proto.opset_import.iter().find(|import| standard(&import.domain)).map(|import| import.version)
 }
 
-fn source(proto: &ModelProto, opset: Option<i64>) -> Source {
+fn source(path: &Path, proto: &ModelProto, opset: Option<i64>) -> Source {
     let producer = format!("{} {}", proto.producer_name, proto.producer_version);
     let producer = Some(producer.trim().to_owned()).filter(|name| !name.is_empty());
-    Source { format: "onnx", producer, opset }
+    Source { format: "onnx", producer, opset, files: vec![path.to_owned()] }
 }

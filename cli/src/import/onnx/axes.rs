@@ -8,16 +8,11 @@ use tract_onnx::pb::tensor_shape_proto::dimension::Value;
 use tract_onnx::pb::type_proto::{Tensor, Value as TypeValue};
 use tract_onnx::pb::{GraphProto, ValueInfoProto};
 
-/// What the inputs of encoders are called, all of one length.
-const ENCODER_INPUTS: [&str; 6] =
-    ["input_ids", "attention_mask", "token_type_ids", "position_ids", "input_mask", "segment_ids"];
-
 /// Names the open first axis of every input alike, and the open second one of every text input; spells the other names
 /// so that tract-OPL can read them. Gives the batch's name.
 ///
-/// A text input holds integers by batch and sequence. Where text inputs name that axis differently (as an encoder and
-/// its decoder do), the first one's name is the sequence and the others stay what they are: unless they are those that
-/// every encoder has, which exporters that are given no names call after each input.
+/// A text input holds integers by batch and sequence. Where a graph's text inputs name that axis differently (as an
+/// encoder and its decoder do), the first one's name is the sequence and the others stay what they are.
 pub(super) fn name_axes(graph: &mut GraphProto) -> Option<String> {
     let constants: HashSet<String> = graph.initializer.iter().map(|tensor| tensor.name.clone()).collect();
     let tensors = tensor_names(graph);
@@ -27,16 +22,10 @@ pub(super) fn name_axes(graph: &mut GraphProto) -> Option<String> {
     };
     let (batch, sequence) = (free("N"), free("S"));
     let mut names: HashMap<String, String> = HashMap::new();
-    // With a cache of earlier tokens the attention mask is longer than the tokens given.
-    let cached = graph.input.iter().any(|input| input.name.starts_with("past"));
-    let mut inputs: Vec<(bool, &mut Tensor)> = graph
-        .input
-        .iter_mut()
-        .filter(|input| !constants.contains(&input.name))
-        .filter_map(|input| Some((!cached && ENCODER_INPUTS.contains(&&*input.name), tensor_mut(input)?)))
-        .collect();
+    let mut inputs: Vec<&mut Tensor> =
+        graph.input.iter_mut().filter(|input| !constants.contains(&input.name)).filter_map(tensor_mut).collect();
     let mut batched = false;
-    for dim in inputs.iter_mut().filter_map(|(_, input)| input.shape.as_mut()?.dim.first_mut()) {
+    for dim in inputs.iter_mut().filter_map(|input| input.shape.as_mut()?.dim.first_mut()) {
         if is_fixed(dim) {
             continue;
         }
@@ -47,18 +36,17 @@ pub(super) fn name_axes(graph: &mut GraphProto) -> Option<String> {
         batched = true;
     }
     let mut sequence_name: Option<String> = None;
-    for (known, dim) in inputs.iter_mut().filter_map(|(known, input)| Some((*known, text_axis_mut(input)?))) {
+    for dim in inputs.iter_mut().filter_map(|input| text_axis_mut(input)) {
         match &dim.value {
             Some(Value::DimParam(name)) if is_symbol(name) => {
-                if sequence_name.get_or_insert_with(|| name.clone()) == name || known {
+                if sequence_name.get_or_insert_with(|| name.clone()) == name {
                     names.insert(name.clone(), sequence.clone());
                 }
             }
             _ => dim.value = Some(Value::DimParam(sequence.clone())),
         }
     }
-    for dim in
-        inputs.iter_mut().filter_map(|(_, input)| input.shape.as_mut()).flat_map(|shape| shape.dim.iter_mut().skip(1))
+    for dim in inputs.iter_mut().filter_map(|input| input.shape.as_mut()).flat_map(|shape| shape.dim.iter_mut().skip(1))
     {
         match &mut dim.value {
             Some(Value::DimParam(name)) if is_symbol(name) => {
