@@ -148,16 +148,6 @@ def export_optimum(python: str, work: pathlib.Path) -> None:
     subprocess.run([python, str(HERE / "optimum_export.py"), str(source), str(work)], check=True)
 
 
-def export_without_names(source: pathlib.Path, path: pathlib.Path) -> None:
-    """The axes as the legacy exporter calls them where it is told which are dynamic, but no names."""
-    proto = onnx.load(source)
-    for value in [*proto.graph.input, *proto.graph.output]:
-        for index, dim in enumerate(value.type.tensor_type.shape.dim):
-            if dim.dim_param:
-                dim.dim_param = f"{value.name}_dynamic_axes_{index + 1}"
-    onnx.save(proto, path)
-
-
 def make_all(work: pathlib.Path, optimum: str, known: dict) -> list[tuple[str, str, str]]:
     """Exports everything into `work`; gives (file, model, exporter) of each."""
     made = []
@@ -172,8 +162,6 @@ def make_all(work: pathlib.Path, optimum: str, known: dict) -> list[tuple[str, s
     quantize_dynamic(work / "bert_legacy_14.onnx", work / "bert_int8_14.onnx", per_channel=True,
                      weight_type=QuantType.QInt8)
     made.append(("bert_int8_14", "bert", "legacy, int8 by onnxruntime"))
-    export_without_names(work / "bert_legacy_14.onnx", work / "bert_unnamed_14.onnx")
-    made.append(("bert_unnamed_14", "bert", "legacy, axes without names"))
     export_optimum(optimum, work)
     for name in [*known, "bert_sentence"]:
         (work / f"{name}.onnx").rename(work / f"{name}_optimum.onnx")
