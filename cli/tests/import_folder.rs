@@ -4,6 +4,8 @@
 
 #[path = "import_folder/assembled.rs"]
 mod assembled;
+#[path = "import_folder/minilm.rs"]
+mod minilm;
 #[path = "import_folder/reference.rs"]
 mod reference;
 #[path = "import_folder/refusals.rs"]
