@@ -26,6 +26,7 @@ INTENTS = {0: "card", 1: "transfer", 2: "cash"}
 HEADS = {
     "bert": "BertForSequenceClassification",
     "distilbert": "DistilBertForSequenceClassification",
+    "electra": "ElectraForSequenceClassification",
     "roberta": "RobertaForSequenceClassification",
     "xlm_roberta": "XLMRobertaForSequenceClassification",
     "mpnet": "MPNetForSequenceClassification",
@@ -223,6 +224,8 @@ def make(root: pathlib.Path) -> None:
     classifier(root / "bert_multi_label", "bert", "multi_label_classification", INTENTS)
     classifier(root / "bert_regression", "bert", "regression", {0: "LABEL_0"})
     classifier(root / "modernbert_mean_classifier", "modernbert", None, INTENTS, classifier_pooling="mean")
+    classifier(root / "modernbert_biased_classifier", "modernbert", None, INTENTS, attention_bias=True, mlp_bias=True,
+               norm_bias=True, classifier_bias=True, classifier_activation="relu")
     sentence(root / "bert_sentence", "bert", ["mean_tokens"], normalize=True, limit=24)
     sentence(root / "roberta_sentence_cls", "roberta", ["cls_token"], normalize=True)
     sentence(root / "xlm_roberta_sentence_plain", "xlm_roberta", ["mean_tokens"], normalize=False)

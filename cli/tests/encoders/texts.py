@@ -85,6 +85,7 @@ ROBERTA_NAMES = dict(
 TOKENIZERS = {
     "bert": (lambda: wordpiece(BERT, BERT_TEMPLATE), BERT_NAMES),
     "distilbert": (lambda: wordpiece(BERT, BERT_TEMPLATE), BERT_NAMES),
+    "electra": (lambda: wordpiece(BERT, BERT_TEMPLATE), BERT_NAMES),
     "modernbert": (lambda: byte_level([*BERT[:1], *BERT[2:], "[UNK]"], MODERNBERT_TEMPLATE), BERT_NAMES),
     "roberta": (lambda: byte_level(ROBERTA, ROBERTA_TEMPLATE), ROBERTA_NAMES),
     "xlm_roberta": (lambda: unigram(ROBERTA, ROBERTA_TEMPLATE), ROBERTA_NAMES),
