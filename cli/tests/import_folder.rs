@@ -37,6 +37,7 @@ encoders_match! {
     bert_matches: "bert";
     bert_with_an_approximate_gelu_matches: "bert_gelu_tanh";
     distilbert_matches: "distilbert";
+    electra_matches: "electra";
     modernbert_matches: "modernbert";
     mpnet_matches: "mpnet";
     roberta_matches: "roberta";
@@ -45,7 +46,7 @@ encoders_match! {
 
 #[test]
 fn classifiers_match_and_bring_their_labels() {
-    for architecture in ["bert", "distilbert", "modernbert", "mpnet", "roberta", "xlm_roberta"] {
+    for architecture in ["bert", "distilbert", "electra", "modernbert", "mpnet", "roberta", "xlm_roberta"] {
         let reference = Reference::load(&format!("{architecture}_classifier"));
         reference.assert_output("logits");
         assert_eq!(reference.imported.task, Some(Task::Classify), "{architecture}");
@@ -53,6 +54,7 @@ fn classifiers_match_and_bring_their_labels() {
         assert_eq!(reference.text().problem, Some(Problem::SingleLabel), "{architecture}");
     }
     Reference::load("modernbert_mean_classifier").assert_output("logits");
+    Reference::load("modernbert_biased_classifier").assert_output("logits");
 }
 
 #[test]
@@ -158,4 +160,14 @@ fn sentence_transformers_lower_case_and_prompts_are_kept() {
     assert_eq!(text.default_prompt.as_deref(), Some("query"));
     let tokenizer: Value = serde_json::from_slice(&imported.tokenizer.unwrap()).unwrap();
     assert_eq!(tokenizer["normalizer"]["normalizers"][0]["type"], "Lowercase");
+}
+
+#[test]
+fn a_tokenizer_that_contradicts_its_settings_is_told() {
+    let folder = copy("bert_sentence");
+    let lowers = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap()["normalizer"]["lowercase"] == true;
+    let told = !lowers(&import(folder.path()).unwrap().tokenizer.unwrap());
+    edit(folder.path(), "tokenizer_config.json", |config| config["do_lower_case"] = told.into());
+    let warnings = import(folder.path()).unwrap().warnings;
+    assert!(warnings.iter().any(|warning| warning.contains(&format!("do_lower_case = {told}"))), "{warnings:?}");
 }

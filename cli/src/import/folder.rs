@@ -104,12 +104,12 @@ pub(super) fn attach(imported: Imported, file: &Path) -> Result<Imported, Import
 fn build(folder: &Folder) -> Result<Imported, FolderError> {
     let config = &folder.config;
     let (architecture, kind) = Architecture::of(config)?;
-    let texts = Texts::read(&folder.root, folder.transformer())?;
+    let mut texts = Texts::read(&folder.root, folder.transformer())?;
     let weights = Checkpoint::open(folder.transformer())?;
     let encoder = Encoder::new(&architecture, config, &weights)?;
+    let mut warnings: Vec<String> = texts.warning.take().into_iter().collect();
     let (mut text, tokenizer) = texts.spec(Some(encoder.capacity()?), Some(encoder.padding_id()));
     let mut wiring = Wiring::default();
-    let mut warnings = Vec::new();
     let mut source = folder.source(&weights);
     let inputs = encoder.inputs(&mut wiring)?;
     text.mask = Some("attention_mask".to_owned());

@@ -98,7 +98,8 @@ fn answer(model: &TypedModel, clip: bool) -> Option<(OutletId, Answer)> {
 }
 
 fn add(mut imported: Imported, folder: &Folder, outlet: OutletId, answer: Answer) -> Result<Imported, FolderError> {
-    let texts = Texts::read(&folder.root, folder.transformer())?;
+    let mut texts = Texts::read(&folder.root, folder.transformer())?;
+    imported.warnings.extend(texts.warning.take());
     let padding_id = match folder.config.get("pad_token_id") {
         Some(_) => Some(folder.config.id_or("pad_token_id", 0)?),
         None => None,

@@ -26,6 +26,8 @@ pub(super) struct Texts {
     padding_id: Option<i64>,
     prompts: BTreeMap<String, String>,
     default_prompt: Option<String>,
+    /// What the user should know.
+    pub(super) warning: Option<String>,
 }
 
 impl Texts {
@@ -52,7 +54,8 @@ impl Texts {
         let tokenizer = tokenizer(path, sentence.flag_or("do_lower_case", false)?)?;
         let padding_id = padding_id(&tokenizer, &told);
         let (prompts, default_prompt) = prompts(root)?;
-        Ok(Self { tokenizer: tokenizer.bytes, max_tokens, padding_id, prompts, default_prompt })
+        let warning = contradiction(&tokenizer, &told);
+        Ok(Self { tokenizer: tokenizer.bytes, max_tokens, padding_id, prompts, default_prompt, warning })
     }
 
     /// What the manifest says, for a model that takes at most `capacity` tokens.
@@ -115,6 +118,16 @@ fn makes_lower_case(normalizer: &Value) -> bool {
     normalizer.get("type") == Some(&json!("Lowercase"))
         || normalizer.get("lowercase") == Some(&json!(true))
         || within.is_some_and(|steps| steps.iter().any(makes_lower_case))
+}
+
+/// Versions of transformers differ on which file holds where BERT's tokenizers contradict their settings.
+fn contradiction(tokenizer: &Tokenizer, settings: &Settings) -> Option<String> {
+    let normalizer = tokenizer.value.get("normalizer").filter(|normalizer| normalizer["type"] == "BertNormalizer")?;
+    let (told, lowers) = (settings.get("do_lower_case")?.as_bool()?, makes_lower_case(normalizer));
+    (told != lowers).then(|| {
+        let path = settings.path().display();
+        format!("`{path}` says do_lower_case = {told}, {TOKENIZER} the contrary: {TOKENIZER} holds")
+    })
 }
 
 /// The id of the token that pads, as tokenizer and settings name it.
