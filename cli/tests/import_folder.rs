@@ -1,6 +1,6 @@
 //! What `emberlite` promises about folders of text models, each kept against the library that wrote the folder.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
 #[path = "import_folder/assembled.rs"]
 mod assembled;
