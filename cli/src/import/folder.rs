@@ -8,6 +8,7 @@ mod encoder;
 mod error;
 mod head;
 mod labels;
+mod layer;
 mod modules;
 mod reach;
 mod settings;

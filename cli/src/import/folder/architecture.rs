@@ -33,6 +33,8 @@ pub(super) struct Architecture {
     pub(super) attention_output: &'static str,
     pub(super) attention_norm: &'static str,
     pub(super) intermediate: &'static str,
+    /// Whether half of what the intermediate layer gives is a gate for the other.
+    pub(super) gated: bool,
     pub(super) output: &'static str,
     pub(super) output_norm: &'static str,
     /// The norm after the last layer; with one, norms come before attention and feed-forward, not after.
@@ -94,6 +96,7 @@ const BERT: Architecture = Architecture {
     attention_output: "attention.output.dense",
     attention_norm: "attention.output.LayerNorm",
     intermediate: "intermediate.dense",
+    gated: false,
     output: "output.dense",
     output_norm: "output.LayerNorm",
     final_norm: None,
@@ -172,6 +175,7 @@ const MODERNBERT: Architecture = Architecture {
     attention_output: "attn.Wo",
     attention_norm: "attn_norm",
     intermediate: "mlp.Wi",
+    gated: true,
     output: "mlp.Wo",
     output_norm: "mlp_norm",
     final_norm: Some("final_norm"),

@@ -1,22 +1,25 @@
 //! An encoder: ids of tokens to a vector for each, as its architecture describes.
 
-use emberlite::ops::{Attention, Embedding, Gated, KeyMask, Lookup, PositionBias, Table};
+use emberlite::ops::{Attention, Embedding, KeyMask, Lookup, PositionBias, Table};
 use tract_core::prelude::OutletId;
 
 use super::architecture::{Architecture, Positions, Sizes};
 use super::checkpoint::Checkpoint;
 use super::error::FolderError;
+use super::layer::Layer;
 use super::reach::Reach;
 use super::settings::Settings;
 use super::wiring::{Dense, LayerNorm, Wiring, failed};
 
+const POSITION_TABLE: &str = "embeddings.position_embeddings.weight";
+const SEGMENT_TABLE: &str = "embeddings.token_type_embeddings.weight";
 /// The distance from which on tokens share a bias, wherever such biases are used.
 const FAR: usize = 128;
 
 /// An encoder with its weights, ready to be wired.
 #[derive(Debug)]
 pub(super) struct Encoder<'a> {
-    architecture: &'a Architecture,
+    pub(super) architecture: &'a Architecture,
     config: &'a Settings,
     pub(super) weights: &'a Checkpoint,
     pub(super) sizes: Sizes,
@@ -73,7 +76,7 @@ impl<'a> Encoder<'a> {
         if self.architecture.positions == Positions::Rotary {
             return self.config.size("max_position_embeddings");
         }
-        let rows = self.table_rows(&self.tensor("embeddings.position_embeddings.weight"))?;
+        let rows = self.table_rows(&self.tensor(POSITION_TABLE))?;
         let first = if self.architecture.positions == Positions::Counted { 0 } else { self.padding_id as usize + 1 };
         let field = "max_position_embeddings";
         rows.checked_sub(first).filter(|rows| *rows > 0).ok_or_else(|| self.config.refuse(field, "more positions"))
@@ -82,7 +85,7 @@ impl<'a> Encoder<'a> {
     /// Adds the encoder's inputs.
     pub(super) fn inputs(&self, wiring: &mut Wiring) -> Result<Inputs, FolderError> {
         let (ids, mask) = (wiring.input("input_ids")?, wiring.input("attention_mask")?);
-        let pairs = self.architecture.segments && self.table_rows(&self.segment_table())? > 1;
+        let pairs = self.architecture.segments && self.table_rows(&self.tensor(SEGMENT_TABLE))? > 1;
         let segments = if pairs { Some(wiring.input("token_type_ids")?) } else { None };
         Ok(Inputs { ids, mask, segments })
     }
@@ -101,11 +104,11 @@ impl<'a> Encoder<'a> {
         }
         let reach = (self.architecture.positions == Positions::Rotary).then(|| Reach::of(self.config)).transpose()?;
         for index in 0..self.sizes.layers {
-            let op = self.attention(reach.as_ref(), index, masks.len());
-            hidden = self.layer(wiring, index, op, &masks, hidden)?;
+            let attention = self.attention(reach.as_ref(), index, masks.len());
+            hidden = Layer { encoder: self, index }.wire(wiring, attention, &masks, hidden)?;
         }
         match self.architecture.final_norm {
-            Some(norm) => self.norm(wiring, "final_norm", norm, hidden),
+            Some(norm) => self.norm(wiring, "final_norm", norm, self.sizes.width, hidden),
             None => Ok(hidden),
         }
     }
@@ -118,10 +121,10 @@ impl<'a> Encoder<'a> {
             Positions::AfterPadding | Positions::Biased(_) => Some(Lookup::NonPadding { padding_id: self.padding_id }),
             Positions::Rotary => None,
         };
-        tables.extend(positions.map(|lookup| ("embeddings.position_embeddings.weight".to_owned(), lookup)));
+        tables.extend(positions.map(|lookup| (POSITION_TABLE.to_owned(), lookup)));
         if self.architecture.segments {
             let lookup = if inputs.segments.is_some() { Lookup::Input(1) } else { Lookup::Row(0) };
-            tables.push(("embeddings.token_type_embeddings.weight".to_owned(), lookup));
+            tables.push((SEGMENT_TABLE.to_owned(), lookup));
         }
         let table = |(name, lookup): (String, Lookup)| {
             let name = self.tensor(&name);
@@ -133,7 +136,7 @@ impl<'a> Encoder<'a> {
         let op = Embedding::new(tables).map_err(|reason| failed("embeddings", reason))?;
         let ids: Vec<OutletId> = [Some(inputs.ids), inputs.segments].into_iter().flatten().collect();
         let sum = wiring.node("embeddings", op, &ids)?;
-        let normed = self.norm_of(wiring, "embeddings_norm", self.architecture.embedding_norm, width, sum)?;
+        let normed = self.norm(wiring, "embeddings_norm", self.architecture.embedding_norm, width, sum)?;
         if width == self.sizes.width {
             return Ok(normed);
         }
@@ -169,66 +172,8 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    fn layer(
-        &self,
-        wiring: &mut Wiring,
-        index: usize,
-        attention: Attention,
-        masks: &[OutletId],
-        hidden: OutletId,
-    ) -> Result<OutletId, FolderError> {
-        let Sizes { width, intermediate, activation, biases, .. } = self.sizes;
-        let Architecture { attention_norm, output_norm, .. } = *self.architecture;
-        let node = |part: &str| format!("encoder_{index}_{part}");
-        let within = |part: &str| format!("{}{index}.{part}", self.architecture.layer);
-        let tensor = |part: &str| self.tensor(&within(part));
-        let norm = |wiring: &mut Wiring, part: &str, name: &str, x| self.norm(wiring, &node(part), &within(name), x);
-        let first = self.architecture.final_norm.is_some();
-        // The first layer of ModernBERT has no norm before its attention: the embeddings' is right before it.
-        let normed = if first && index > 0 { norm(wiring, "attention_norm", attention_norm, hidden)? } else { hidden };
-
-        let qkv: Vec<String> = self.architecture.attention.iter().map(|part| tensor(part)).collect();
-        let dense = |node, tensors, inputs, outputs, bias, activation| Dense {
-            node,
-            tensors,
-            inputs,
-            outputs,
-            bias,
-            activation,
-        };
-        let name = node("attention_qkv");
-        let qkv = dense(&name, &qkv, width, 3 * width, biases.attention, None);
-        let mut attended = vec![wiring.dense(self.weights, qkv, normed, None)?];
-        attended.extend(masks);
-        let attended = wiring.node(&node("attention"), attention, &attended)?;
-        let (name, tensors) = (node("attention_output"), [tensor(self.architecture.attention_output)]);
-        let output = dense(&name, &tensors, width, width, biases.attention, None);
-        let mut hidden = wiring.dense(self.weights, output, attended, Some(hidden))?;
-        if !first {
-            hidden = norm(wiring, "attention_norm", attention_norm, hidden)?;
-        }
-
-        let normed = if first { norm(wiring, "output_norm", output_norm, hidden)? } else { hidden };
-        let (name, tensors) = (node("intermediate"), [tensor(self.architecture.intermediate)]);
-        let inner = if first {
-            let both = dense(&name, &tensors, width, 2 * intermediate, biases.feed_forward, None);
-            let both = wiring.dense(self.weights, both, normed, None)?;
-            wiring.node(&node("gate"), Gated(activation), &[both])?
-        } else {
-            let inner = dense(&name, &tensors, width, intermediate, biases.feed_forward, Some(activation));
-            wiring.dense(self.weights, inner, normed, None)?
-        };
-        let (name, tensors) = (node("output"), [tensor(self.architecture.output)]);
-        let output = dense(&name, &tensors, intermediate, width, biases.feed_forward, None);
-        let hidden = wiring.dense(self.weights, output, inner, Some(hidden))?;
-        if first { Ok(hidden) } else { norm(wiring, "output_norm", output_norm, hidden) }
-    }
-
-    fn norm(&self, wiring: &mut Wiring, node: &str, name: &str, x: OutletId) -> Result<OutletId, FolderError> {
-        self.norm_of(wiring, node, name, self.sizes.width, x)
-    }
-
-    fn norm_of(
+    /// Adds the norm whose tensors are called `name` within the encoder.
+    pub(super) fn norm(
         &self,
         wiring: &mut Wiring,
         node: &str,
@@ -242,12 +187,8 @@ impl<'a> Encoder<'a> {
     }
 
     /// The whole name of a tensor of the encoder.
-    fn tensor(&self, name: &str) -> String {
+    pub(super) fn tensor(&self, name: &str) -> String {
         format!("{}{name}", self.base)
-    }
-
-    fn segment_table(&self) -> String {
-        self.tensor("embeddings.token_type_embeddings.weight")
     }
 
     fn table_rows(&self, tensor: &str) -> Result<usize, FolderError> {

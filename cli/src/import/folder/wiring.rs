@@ -74,7 +74,7 @@ impl Wiring {
     ) -> Result<OutletId, FolderError> {
         let Dense { node, tensors, inputs, outputs, bias, activation } = dense;
         let rows = outputs / tensors.len().max(1);
-        let mut matrix = Vec::with_capacity(outputs * inputs);
+        let mut matrix = Vec::new();
         let mut biases = Vec::new();
         for tensor in tensors {
             matrix.extend(weights.tensor(&format!("{tensor}.weight"), &[rows, inputs])?);
