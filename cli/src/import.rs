@@ -20,7 +20,7 @@ pub use names::spelled;
 #[derive(Debug)]
 pub struct Imported {
     /// The decluttered graph. Inputs and outputs carry the names that the file gives them: an input in its node's
-    /// name, an output in its outlet's label. Every other name is made of ASCII letters, digits and `_`.
+    /// name, an output in its outlet's label; that of a model of texts is `embedding` or `logits`. Every other name is made of ASCII letters, digits and `_`.
     pub model: TypedModel,
     /// The symbol on the first axis of every input whose first axis the file leaves open: `N`, unless the file has
     /// a tensor of that name. Absent when no input's first axis is open.

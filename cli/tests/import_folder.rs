@@ -14,7 +14,7 @@ mod refusals;
 use assembled::{copy, edit, narrowed, rewrite, with_onnx};
 use emberlite::model::{Problem, Task};
 use emberlite::ops::Pooling;
-use emberlite_cli::import::import;
+use emberlite_cli::import::{Imported, import};
 use reference::Reference;
 use safetensors::Dtype;
 use serde_json::{Value, json};
@@ -118,12 +118,45 @@ fn an_onnx_file_in_a_folder_brings_tokenizer_pooling_and_labels() {
 }
 
 #[test]
+fn an_onnx_file_is_taken_where_the_weights_are_none_that_are_built_from() {
+    let shape = |imported: &Imported| {
+        let fact = imported.model.output_fact(0).unwrap();
+        fact.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    };
+    let folder = with_onnx("bert", "t5_encoder_legacy_14", "onnx/model.onnx");
+    edit(folder.path(), "config.json", |config| config["model_type"] = "t5".into());
+    let encoder = import(folder.path()).unwrap();
+    assert_eq!((encoder.text.clone().unwrap().pooling, shape(&encoder)), (Some(Pooling::Mean), "N,32".to_owned()));
+
+    let folder = with_onnx("bert", "clip_text_legacy_14", "model.onnx");
+    edit(folder.path(), "config.json", |config| config["model_type"] = "clip_text_model".into());
+    let clip = import(folder.path()).unwrap();
+    assert_eq!((clip.text.clone().unwrap().pooling, shape(&clip)), (None, "N,32".to_owned()));
+}
+
+#[test]
 fn an_onnx_file_without_a_tokenizer_stays_a_graph_of_tensors_and_says_so() {
     let folder = with_onnx("bert", "bert_legacy_14", "model.onnx");
     std::fs::remove_file(folder.path().join("tokenizer.json")).unwrap();
     let imported = import(&folder.path().join("model.onnx")).unwrap();
     assert_eq!((imported.task, imported.text), (None, None));
     assert!(imported.warnings.iter().any(|warning| warning.contains("no tokenizer.json")), "{:?}", imported.warnings);
+}
+
+#[test]
+fn an_encoder_in_a_folder_of_its_own_is_found() {
+    let folder = copy("bert_sentence");
+    let inner = folder.path().join("0_Transformer");
+    std::fs::create_dir(&inner).unwrap();
+    for file in
+        ["config.json", "model.safetensors", "sentence_bert_config.json", "tokenizer.json", "tokenizer_config.json"]
+    {
+        std::fs::rename(folder.path().join(file), inner.join(file)).unwrap();
+    }
+    edit(folder.path(), "modules.json", |modules| modules[0]["path"] = "0_Transformer".into());
+    let moved = Reference::at(folder.path());
+    moved.assert_output("pooled");
+    assert_eq!(moved.text(), Reference::load("bert_sentence").text());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use emberlite::engine::{Plan, read_graph, write_graph};
 use emberlite::model::TextSpec;
-use emberlite_cli::import::{Imported, import};
+use emberlite_cli::import::{Imported, import, spelled};
 use serde_json::Value;
 use tract_core::prelude::*;
 
@@ -87,7 +87,7 @@ impl Reference {
     }
 
     fn plans(&self, model: &TypedModel) -> [(&'static str, Plan); 2] {
-        let graph = write_graph(model).unwrap();
+        let graph = write_graph(&spelled(model)).unwrap();
         let again = read_graph(&graph.text, &graph).unwrap_or_else(|error| panic!("{error}\n{}", graph.text));
         [("as imported", Plan::new(model.clone()).unwrap()), ("read back", Plan::new(again).unwrap())]
     }

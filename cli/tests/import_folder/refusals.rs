@@ -118,3 +118,32 @@ fn weights_that_nothing_is_made_of_are_told() {
     let warnings = import(folder.path()).unwrap().warnings;
     assert!(warnings.iter().any(|warning| warning.contains("`encoder.layer.1.")), "{warnings:?}");
 }
+
+#[test]
+fn no_setting_makes_the_importer_panic() {
+    let values =
+        [json!(null), json!(-1), json!(0), json!(1e30), json!(1u64 << 31), json!("x"), json!([1]), json!({"0": 1})];
+    let cases = [
+        ("bert_classifier", "config.json"),
+        ("modernbert_classifier", "config.json"),
+        ("mpnet_sentence", "config.json"),
+        ("mpnet_sentence", "sentence_bert_config.json"),
+        ("mpnet_sentence", "tokenizer_config.json"),
+        ("distilbert_sentence_dense", "1_Pooling/config.json"),
+        ("distilbert_sentence_dense", "2_Dense/config.json"),
+        ("modernbert_sentence", "config_sentence_transformers.json"),
+    ];
+    for (name, file) in cases {
+        let folder = copy(name);
+        let whole = fs::read(folder.path().join(file)).unwrap();
+        let fields: Value = serde_json::from_slice(&whole).unwrap();
+        for field in fields.as_object().unwrap().keys() {
+            for value in &values {
+                edit(folder.path(), file, |config| config[field] = value.clone());
+                let outcome = std::panic::catch_unwind(|| import(folder.path()).map(|_| ()));
+                assert!(outcome.is_ok(), "{name}/{file}: {field} = {value}");
+                fs::write(folder.path().join(file), &whole).unwrap();
+            }
+        }
+    }
+}
