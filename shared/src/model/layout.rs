@@ -20,6 +20,8 @@ use super::{Digest, Dtype, Manifest};
 const ALIGNMENT: usize = 64;
 /// The entry that holds the graph as tract-OPL text.
 pub(super) const GRAPH: &str = "graph.nnef";
+/// The entry that holds the tokenizer as JSON.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
 /// Names that start so are the format's own.
 const RESERVED: &str = "__";
 const PADDING: &str = "__pad__.";
@@ -43,6 +45,11 @@ impl<'a> Entry<'a> {
     /// The graph as tract-OPL text.
     pub fn graph(text: &'a str) -> Self {
         Self::bytes(GRAPH, text.as_bytes().into())
+    }
+
+    /// The tokenizer, as the JSON of the crate `tokenizers`.
+    pub fn tokenizer(json: &'a [u8]) -> Self {
+        Self::bytes(TOKENIZER, json.into())
     }
 
     fn section(&self) -> Section {

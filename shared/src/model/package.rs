@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::Deserialize;
 use tract_core::prelude::Tensor;
 
-use super::layout::{self, GRAPH};
+use super::layout::{self, GRAPH, TOKENIZER};
 use super::manifest::{FORMAT, Section};
 use super::{Digest, Dtype, Manifest, PackageBytes};
 use crate::engine::tensor;
@@ -172,6 +172,11 @@ impl Package {
             .map_err(|error| PackageError::Manifest(format!("{GRAPH} is not UTF-8: {error}")))
     }
 
+    /// The tokenizer's JSON, where the package has one.
+    pub fn tokenizer(&self) -> Option<&[u8]> {
+        self.ranges.get(TOKENIZER).map(|range| &self.bytes[range.clone()])
+    }
+
     /// Every section by name.
     pub fn sections(&self) -> impl Iterator<Item = SectionView<'_>> {
         self.manifest
@@ -205,7 +210,7 @@ impl Package {
 
     /// The sections that are weights of the graph.
     pub fn weights(&self) -> impl Iterator<Item = SectionView<'_>> {
-        self.sections().filter(|section| section.name != GRAPH)
+        self.sections().filter(|section| section.name != GRAPH && section.name != TOKENIZER)
     }
 }
 
