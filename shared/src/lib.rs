@@ -7,6 +7,7 @@
 //! - [`task`]: what a model is for: tables and images to tensors, tensors to labels and probabilities.
 //! - [`model`]: the package format, its manifest, and the cell that loads a model once.
 //! - [`store`]: where packages come from: a folder or S3.
+//! - [`tokenizer`]: texts to token ids.
 //! - [`engine`]: tract: graph to plan, plan to outputs.
 //! - [`ops`]: the operators tract lacks.
 //!
@@ -21,3 +22,4 @@ pub mod ops;
 pub mod store;
 pub mod task;
 pub mod telemetry;
+pub mod tokenizer;

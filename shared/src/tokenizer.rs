@@ -1,0 +1,136 @@
+//! The tokenizer: texts to token ids, as the `tokenizers` crate defines them, cut to the length a model takes.
+//!
+//! Normalizers, pre-tokenizers and added tokens are the crate's. What it takes long to load is read here: a WordPiece
+//! vocabulary goes from JSON to its table in one pass.
+
+mod frame;
+mod load;
+mod vocabulary;
+mod wordpiece;
+
+use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl};
+
+use frame::Frame;
+use vocabulary::Vocabulary;
+
+type Pipeline = TokenizerImpl<Vocabulary, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+
+/// Turns texts into token ids. Shared by every thread that tokenizes.
+#[derive(Debug)]
+pub struct Tokenizer {
+    /// Everything up to the tokens of one text; the special tokens around them are `single` and `pair`.
+    pipeline: Pipeline,
+    single: Frame,
+    pair: Frame,
+}
+
+/// What becomes one row of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// One text.
+    One(String),
+    /// Two texts that are judged together.
+    Pair(String, String),
+    /// The tokens of one text; the special tokens around them may be there already.
+    Ids(Vec<u32>),
+}
+
+/// How long a row may be, and what happens to a longer one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The most tokens, special ones included.
+    pub max_tokens: usize,
+    /// What happens to a text of more.
+    pub overlong: Overlong,
+}
+
+/// What happens to a text that is too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlong {
+    /// It is an error.
+    Refuse,
+    /// Its last tokens are cut off.
+    CutEnd,
+    /// Its first tokens are cut off.
+    CutStart,
+}
+
+/// One row: token ids, special ones included, and for each the text of a pair it belongs to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tokens {
+    /// The ids, `[tokens]`.
+    pub ids: Vec<i64>,
+    /// 0 for the first text of a pair and 1 for the second, `[tokens]`.
+    pub segments: Vec<i64>,
+}
+
+/// Why there is no tokenizer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the tokenizer can't be used: {0}")]
+pub struct TokenizerError(String);
+
+impl TokenizerError {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// Why a text has no tokens.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum EncodeError {
+    #[error("the text is too long: expected at most {max_tokens} tokens, got {tokens}")]
+    TooLong { max_tokens: usize, tokens: usize },
+    #[error("the vocabulary has no token {0}")]
+    UnknownId(u32),
+    #[error("the text can't be tokenized: {0}")]
+    Failed(String),
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`. Its settings for truncation and padding have no effect.
+    ///
+    /// # Errors
+    /// JSON that is no tokenizer, or one whose parts contradict each other.
+    pub fn from_json(json: &[u8]) -> Result<Self, TokenizerError> {
+        load::read(json)
+    }
+
+    /// The tokens of a text, with special tokens around them; `prompt` is put before it.
+    ///
+    /// # Errors
+    /// A text that is too long where that is refused, or an id that is no token's.
+    pub fn encode(&self, text: &Text, prompt: &str, limit: Limit) -> Result<Tokens, EncodeError> {
+        match text {
+            Text::One(text) => self.single.fill(&self.tokens(prompt, text)?, &[], limit),
+            Text::Pair(first, second) => self.pair.fill(&self.tokens(prompt, first)?, &self.tokens("", second)?, limit),
+            Text::Ids(ids) => {
+                if let Some(&id) = ids.iter().find(|id| !self.has(**id)) {
+                    return Err(EncodeError::UnknownId(id));
+                }
+                let mut tokens = self.tokens(prompt, "")?;
+                tokens.extend_from_slice(self.single.inner(ids));
+                self.single.fill(&tokens, &[], limit)
+            }
+        }
+    }
+
+    fn has(&self, id: u32) -> bool {
+        self.pipeline.get_added_vocabulary().get_added_tokens_decoder().contains_key(&id)
+            || self.pipeline.get_model().has(id)
+    }
+
+    /// The tokens of a text alone.
+    fn tokens(&self, prompt: &str, text: &str) -> Result<Vec<u32>, EncodeError> {
+        let encoding = match (prompt, text) {
+            ("", "") => return Ok(Vec::new()),
+            ("", text) => self.pipeline.encode_fast(text, false),
+            (prompt, text) => self.pipeline.encode_fast(format!("{prompt}{text}"), false),
+        };
+        let encoding = encoding.map_err(|error| EncodeError::Failed(error.to_string()))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests;
