@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use tract_core::prelude::{Tensor, TypedModel};
 
-use super::{Digest, Manifest, Package, PackageError};
+use super::layout::TOKENIZER;
+use super::{Digest, Dtype, Manifest, Package, PackageError, TextSpec};
 use crate::engine::{self, EngineError, Library, Plan};
 use crate::ops::weights::Weights;
+use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// A model that is ready to answer.
 #[derive(Debug)]
@@ -16,31 +18,52 @@ pub struct Model {
     digest: Digest,
     package_bytes: usize,
     plan: Plan,
+    /// Of a model that takes texts.
+    tokenizer: Option<Tokenizer>,
     planning: Duration,
 }
 
 impl Model {
-    /// Plans the model that a package holds.
+    /// Plans the model that a package holds; its tokenizer is read meanwhile.
     ///
     /// # Errors
-    /// A graph that can't be planned, or one whose inputs and outputs are not those of the manifest.
+    /// A graph that can't be planned, one whose inputs and outputs are not those of the manifest, or a tokenizer that
+    /// can't be used.
     pub fn load(package: &Package) -> Result<Self, ModelError> {
         let start = Instant::now();
         let manifest = package.manifest().clone();
+        if let Some(spec) = &manifest.text {
+            check_inputs(spec, &manifest)?;
+        }
+        let (plan, tokenizer) = std::thread::scope(|scope| {
+            let tokenizer = manifest.text.as_ref().map(|_| scope.spawn(|| read_tokenizer(package)));
+            let plan = Self::plan(package, &manifest);
+            let tokenizer = tokenizer.map(|thread| thread.join().unwrap_or_else(|_| Err(panicked())));
+            (plan, tokenizer.transpose())
+        });
+        let package_bytes = package.size_bytes();
+        let digest = *package.digest();
+        Ok(Self { manifest, digest, package_bytes, plan: plan?, tokenizer: tokenizer?, planning: start.elapsed() })
+    }
+
+    fn plan(package: &Package, manifest: &Manifest) -> Result<Plan, ModelError> {
         let graph = package.read_graph()?;
         let declared = (manifest.inputs.len(), manifest.outputs.len());
         let found = (graph.inputs.len(), graph.outputs.len());
         if declared != found {
             return Err(ModelError::Interface { declared, found });
         }
-        let plan = Plan::new(graph)?;
-        let package_bytes = package.size_bytes();
-        Ok(Self { manifest, digest: *package.digest(), package_bytes, plan, planning: start.elapsed() })
+        Ok(Plan::new(graph)?)
     }
 
     /// What the package says about the model.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What turns texts into the graph's inputs, where the model takes texts.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_ref()
     }
 
     /// The digest of the package.
@@ -80,6 +103,44 @@ pub enum ModelError {
         declared.0, declared.1, found.0, found.1
     )]
     Interface { declared: (usize, usize), found: (usize, usize) },
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error("input {name:?} of the graph can't be filled with tokens: expected {expected}, got {got}")]
+    TextInput { name: String, expected: String, got: String },
+}
+
+fn read_tokenizer(package: &Package) -> Result<Tokenizer, ModelError> {
+    let json = package.tokenizer().ok_or_else(|| PackageError::MissingSection(TOKENIZER.to_owned()))?;
+    Ok(Tokenizer::from_json(json)?)
+}
+
+fn panicked() -> ModelError {
+    TokenizerError::new("reading it panicked").into()
+}
+
+/// Whether the graph's inputs are those that a text fills.
+fn check_inputs(spec: &TextSpec, manifest: &Manifest) -> Result<(), ModelError> {
+    let optional = [&spec.mask, &spec.segments, &spec.positions];
+    let filled: Vec<&String> = optional.into_iter().flatten().chain([&spec.ids]).collect();
+    for input in &manifest.inputs {
+        let got = format!("{} {}", input.dtype, input.shape_text());
+        let expected = if !filled.contains(&&input.name) {
+            format!("one of {filled:?}")
+        } else if input.dtype != Dtype::Int64 || input.shape.len() != 2 {
+            "INT64 [batch, tokens]".to_owned()
+        } else {
+            continue;
+        };
+        return Err(ModelError::TextInput { name: input.name.clone(), expected, got });
+    }
+    match filled.into_iter().find(|name| manifest.inputs.iter().all(|input| input.name != **name)) {
+        None => Ok(()),
+        Some(name) => Err(ModelError::TextInput {
+            name: name.clone(),
+            expected: "an input of the graph".to_owned(),
+            got: "none of this name".to_owned(),
+        }),
+    }
 }
 
 impl Package {
