@@ -107,9 +107,18 @@ fn complete(probabilities: Vec<f32>, classes: usize) -> Vec<f32> {
 }
 
 fn from_logits(logits: &[f32], classes: usize) -> Vec<f32> {
-    if let [logit] = *logits {
-        return complete(vec![1.0 / (1.0 + (-logit).exp())], classes);
+    match *logits {
+        [logit] => complete(vec![logistic(logit)], classes),
+        _ => softmax(logits),
     }
+}
+
+/// The logistic function.
+pub(super) fn logistic(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
+pub(super) fn softmax(logits: &[f32]) -> Vec<f32> {
     let greatest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<_> = logits.iter().map(|logit| (logit - greatest).exp()).collect();
     let sum: f32 = powers.iter().sum();
