@@ -102,7 +102,10 @@ fn encode(tokenizer: &Tokenizer, spec: &TextSpec, queries: &[Query], threads: us
         tokens.map_err(|source| TextError::Encode { index: *index, source })
     });
     let mut rows = rows.into_iter();
-    queries.iter().map(|query| rows.by_ref().take(query.texts.len()).collect::<Vec<_>>().into_iter().collect()).collect()
+    queries
+        .iter()
+        .map(|query| rows.by_ref().take(query.texts.len()).collect::<Vec<_>>().into_iter().collect())
+        .collect()
 }
 
 /// Runs everything together; where that fails, each request by itself, so that one can't fail another.

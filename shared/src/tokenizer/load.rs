@@ -115,9 +115,9 @@ impl<'de> Deserialize<'de> for Read {
                     match (&*key, kind) {
                         ("type", _) => kind = Some(map.next_value()?),
                         ("vocab", Some(Kind::WordPiece)) => vocabulary = Some(map.next_value::<Tokens>()?),
-                        ("unk_token", Some(Kind::WordPiece)) => unknown = Some(map.next_value()?),
-                        ("continuing_subword_prefix", Some(Kind::WordPiece)) => prefix = Some(map.next_value()?),
-                        ("max_input_chars_per_word", Some(Kind::WordPiece)) => longest_word = Some(map.next_value()?),
+                        ("unk_token", _) => unknown = map.next_value::<Option<String>>()?,
+                        ("continuing_subword_prefix", _) => prefix = map.next_value::<Option<String>>()?,
+                        ("max_input_chars_per_word", _) => longest_word = map.next_value::<Option<usize>>()?,
                         _ => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
