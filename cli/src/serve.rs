@@ -38,7 +38,7 @@ pub async fn serve(request: Request) -> Result<()> {
     }
     let config = Config::read(|name| settings.get(name).cloned().or_else(|| std::env::var(name).ok()))?;
     telemetry::start(&config.log);
-    let routes = api::predict(&config).merge(page::routes());
+    let routes = api::all(&config).merge(page::routes());
     adapter::serve(routes, &config.host, config.port).await.map_err(anyhow::Error::msg)
 }
 

@@ -1,21 +1,29 @@
 //! The dialects: which paths a function answers, and how its requests, answers and errors look.
 
 mod body;
+mod classify;
 mod compute;
+mod dialect;
+mod embed;
 mod error;
 mod inference;
 mod models;
+mod open_ai;
 mod openapi;
 mod predict;
+mod rerank;
+mod text;
+mod timing;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 
 use compute::Compute;
+use dialect::Dialect;
 pub use error::ApiError;
 
 use crate::config::Config;
@@ -30,10 +38,44 @@ pub(crate) struct Api {
     max_body_bytes: usize,
 }
 
-/// The function `predict`: `/predict`, the Open Inference Protocol v2, `/models`, `/healthz` and `/openapi.json`.
+/// The function `predict`: `/predict`, and what every function answers.
 ///
-/// Nothing is loaded and no store is contacted before a request asks for it.
+/// As with every function, nothing is loaded and no store is contacted before a request asks for it.
 pub fn predict(config: &Config) -> Router {
+    function(config, &[openapi::PREDICT], predict::routes())
+}
+
+/// The function `embed`: `/v1/embeddings`, `/embed`, `/similarity`, `/rerank`, and what every function answers.
+pub fn embed(config: &Config) -> Router {
+    function(config, &[openapi::EMBED], embedding_routes())
+}
+
+/// The function `classify`: `/classify`, `/predict`, and what every function answers.
+pub fn classify(config: &Config) -> Router {
+    function(
+        config,
+        &[openapi::CLASSIFY, openapi::PREDICT],
+        text::routes::<classify::Request>("/classify").merge(predict::routes()),
+    )
+}
+
+/// All functions in one: each model is asked for what it is for.
+pub fn all(config: &Config) -> Router {
+    let parts = [openapi::PREDICT, openapi::CLASSIFY, openapi::EMBED];
+    let routes = text::routes::<classify::Request>("/classify").merge(predict::routes()).merge(embedding_routes());
+    function(config, &parts, routes)
+}
+
+fn embedding_routes() -> Router<Arc<Api>> {
+    open_ai::routes()
+        .merge(text::routes::<embed::Request>("/embed"))
+        .merge(text::routes::<embed::similarity::Request>("/similarity"))
+        .merge(text::routes::<rerank::Request>("/rerank"))
+}
+
+/// What every function answers, `/models`, the Open Inference Protocol v2, `/healthz` and `/openapi.json`, with what
+/// is a function's own.
+fn function(config: &Config, parts: &[openapi::Part], own: Router<Arc<Api>>) -> Router {
     let store = Store::new(config.store.clone());
     let models = Models::new(store, config.models.clone(), config.default_model.clone(), config.refresh);
     let api = Api { models, compute: Compute::new(config.threads), max_body_bytes: config.max_body_bytes };
@@ -41,10 +83,9 @@ pub fn predict(config: &Config) -> Router {
         .route("/healthz", get(models::health))
         .route("/models", get(models::list))
         .route("/models/{model}", get(models::describe))
-        .route("/predict", post(predict::default_model))
-        .route("/models/{model}/predict", post(predict::named_model))
-        .route("/openapi.json", get(openapi::document))
+        .merge(openapi::routes(parts))
         .merge(inference::routes())
+        .merge(own)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(Arc::new(api))
@@ -60,10 +101,5 @@ async fn method_not_allowed(request: Request) -> Response {
 
 /// An error in the dialect that the path belongs to.
 fn refuse(request: &Request, error: ApiError) -> Response {
-    let path = request.uri().path();
-    if path == "/v2" || path.starts_with("/v2/") {
-        inference::Refusal(error).into_response()
-    } else {
-        error.into_response()
-    }
+    Dialect::of_path(request.uri().path()).refusal(error).into_response()
 }

@@ -17,12 +17,7 @@ const DRAINED_BYTES: usize = 16 * 1024 * 1024;
 /// # Errors
 /// A body that is larger, compressed, or broken off.
 pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
-        && encoding != "identity"
-    {
-        let got = encoding.to_str().unwrap_or("bytes that are no text");
-        return Err(ApiError::unsupported_media_type("a body without Content-Encoding", got));
-    }
+    refuse_encoding(headers)?;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let mut body = body;
     let mut bytes = BytesMut::new();
@@ -41,6 +36,30 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
         return Err(ApiError::body_too_large(limit, announced));
     }
     Ok(bytes.freeze())
+}
+
+/// Refuses a body that is compressed.
+pub(super) fn refuse_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    if let Some(encoding) = headers.get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        let got = encoding.to_str().unwrap_or("bytes that are no text");
+        return Err(ApiError::unsupported_media_type("a body without Content-Encoding", got));
+    }
+    Ok(())
+}
+
+/// Reads a body that is JSON, or says nothing of what it is.
+///
+/// # Errors
+/// As [`read`], or another media type.
+pub(super) async fn read_json(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    match media_type(headers).as_deref() {
+        None | Some("application/json" | "text/json" | "application/x-www-form-urlencoded") => {
+            read(headers, body, limit).await
+        }
+        Some(other) => Err(ApiError::unsupported_media_type("application/json, or application/jsonl for many", other)),
+    }
 }
 
 /// The media type of a body, without parameters, in lower case.

@@ -11,7 +11,9 @@ pub(super) struct Compute {
 }
 
 impl Compute {
+    /// The same number bounds how many threads the operators of one run share.
     pub(super) fn new(threads: usize) -> Self {
+        emberlite_kernels::threads::set(threads);
         Self { permits: Semaphore::new(threads.clamp(1, Semaphore::MAX_PERMITS)) }
     }
 

@@ -7,10 +7,13 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::body::json_response;
+use super::dialect::Dialect;
 use crate::engine::EngineError;
-use crate::model::{LoadError, ModelError, PackageError};
+use crate::model::{LoadError, Manifest, ModelError, PackageError, Task};
 use crate::store::StoreError;
+use crate::task::text::TextError;
 use crate::task::{InputError, PredictError};
+use crate::tokenizer::EncodeError;
 
 /// An error as a client sees it. As a response it has the shape of `/predict`:
 /// `{"error": {"code", "message", "expected", "got"}}`.
@@ -74,6 +77,23 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "unknown_model", message)
     }
 
+    /// A model that is asked for what it is not for.
+    pub(super) fn wrong_task(manifest: &Manifest) -> Self {
+        let (name, task) = (&manifest.name, manifest.task);
+        let path = match task {
+            Task::Predict => "predict",
+            Task::Embed => "v1/embeddings",
+            Task::Classify => "classify",
+            Task::Rerank => "rerank",
+        };
+        let message = format!("model {name} does not do that: its task is {task}, POST /models/{name}/{path}");
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_task", message)
+    }
+
+    pub(super) fn empty_input(name: &str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "empty_input", format!("`{name}` cannot be empty"))
+    }
+
     pub(crate) fn deadline() -> Self {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "deadline", "the function's time ended before the answer was there")
     }
@@ -86,17 +106,26 @@ impl ApiError {
         self.status
     }
 
+    pub(super) fn code(&self) -> &'static str {
+        self.code
+    }
+
     pub(super) fn message(&self) -> &str {
         &self.message
     }
 
-    /// Writes the error to the log where it is the server's, and sends it with this body.
-    pub(super) fn respond(&self, body: &impl Serialize) -> Response {
+    /// Writes the error to the log where it is the server's.
+    pub(super) fn log(&self) {
         if self.status.is_server_error() {
             tracing::error!(code = self.code, status = self.status.as_u16(), error = %self.message, "request failed");
         }
-        let mut response = json_response(self.status, body);
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+    }
+
+    /// Logs the error and sends it with a dialect's status and body.
+    pub(super) fn respond(&self, status: StatusCode, body: &impl Serialize) -> Response {
+        self.log();
+        let mut response = json_response(status, body);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response
@@ -105,11 +134,26 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            error: &'a ApiError,
+        Dialect::Emberlite.refusal(self).into_response()
+    }
+}
+
+impl From<TextError> for ApiError {
+    fn from(error: TextError) -> Self {
+        let refuse = |code| Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string());
+        match &error {
+            TextError::NoTexts => refuse("wrong_task"),
+            TextError::UnknownPrompt { .. } => refuse("unknown_prompt"),
+            TextError::Dimensions { expected, got } => {
+                refuse("wrong_dimensions").with(format!("1 to {got}"), expected.to_string())
+            }
+            TextError::Encode { source: EncodeError::TooLong { max_tokens, tokens }, .. } => {
+                refuse("text_too_long").with(format!("at most {max_tokens} tokens"), format!("{tokens} tokens"))
+            }
+            TextError::Encode { source: EncodeError::UnknownId(_), .. } => refuse("unknown_token"),
+            TextError::Encode { source: EncodeError::Failed(_), .. } => refuse("not_tokenized"),
+            TextError::Run(_) => Self::internal(error.to_string()),
         }
-        self.respond(&Body { error: &self })
     }
 }
 

@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Serialize;
 
 use super::body::{json_response, read};
+use super::dialect::Dialect;
 use super::{Api, ApiError, models};
 use crate::task::check_tensors;
 
@@ -26,9 +27,9 @@ const VERSION: &str = "1";
 /// How many bytes of a body are JSON; the rest are tensors.
 const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
-/// An error in the protocol's shape, `{"error": "message"}`, with the statuses its servers use.
+/// An error in the protocol's shape, with the statuses its servers use.
 #[derive(Debug)]
-pub(super) struct Refusal(pub(super) ApiError);
+pub(super) struct Refusal(ApiError);
 
 impl<E: Into<ApiError>> From<E> for Refusal {
     fn from(error: E) -> Self {
@@ -38,15 +39,7 @@ impl<E: Into<ApiError>> From<E> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            error: &'a str,
-        }
-        let mut response = self.0.respond(&Body { error: self.0.message() });
-        if self.0.status() == StatusCode::UNPROCESSABLE_ENTITY {
-            *response.status_mut() = StatusCode::BAD_REQUEST;
-        }
-        response
+        Dialect::OpenInference.refusal(self.0).into_response()
     }
 }
 

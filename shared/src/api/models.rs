@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::body::json_response;
 use super::{Api, ApiError};
-use crate::model::{Digest, Dtype, Example, ImageSpec, Model, ModelName, Task, TensorSpec};
+use crate::model::{Digest, Dtype, Example, ImageSpec, Manifest, Model, ModelName, Problem, Task, TensorSpec};
+use crate::ops::Pooling;
+use crate::task::{classify, embed};
 
 /// Answers as soon as the process can.
 pub(super) async fn health() -> Response {
@@ -50,6 +52,24 @@ pub(super) async fn load(api: &Api, name: &str) -> Result<Arc<Model>, ApiError> 
     Ok(api.models.get(&name).await?)
 }
 
+/// The name of the model that a path names, or a body, or else the default.
+pub(super) async fn choose(api: &Api, path: Option<&str>, body: Option<&str>) -> Result<String, ApiError> {
+    match (path, body) {
+        (Some(path), Some(body)) if path != body => {
+            Err(ApiError::bad_request(format!("the path names model {path:?}, the body names model {body:?}")))
+        }
+        (Some(name), _) | (None, Some(name)) => Ok(name.to_owned()),
+        (None, None) => {
+            let name = api.models.default_name().await?.ok_or_else(|| {
+                ApiError::bad_request(
+                    "several models are served here: name one in the path, /models/NAME/…, or in the body",
+                )
+            })?;
+            Ok(name.to_string())
+        }
+    }
+}
+
 /// What a client may want to know of a model.
 #[derive(Serialize)]
 struct Description<'a> {
@@ -64,7 +84,38 @@ struct Description<'a> {
     outputs: &'a [TensorSpec],
     features: Vec<FeatureDescription<'a>>,
     image: Option<&'a ImageSpec>,
+    text: Option<TextDescription<'a>>,
     examples: &'a [Example],
+}
+
+/// How a model takes texts, and what its answers are.
+#[derive(Serialize)]
+struct TextDescription<'a> {
+    max_tokens: usize,
+    pooling: Option<Pooling>,
+    normalize: bool,
+    /// How many components a vector has; absent where the model makes none.
+    dimensions: Option<usize>,
+    problem: Option<Problem>,
+    prompts: &'a BTreeMap<String, String>,
+    default_prompt: Option<&'a str>,
+}
+
+impl<'a> TextDescription<'a> {
+    fn of(manifest: &'a Manifest) -> Option<Self> {
+        let spec = manifest.text.as_ref()?;
+        let dimensions = (manifest.task == Task::Embed).then(|| embed::dimensions(manifest));
+        let classifies = matches!(manifest.task, Task::Classify);
+        Some(Self {
+            max_tokens: spec.max_tokens,
+            pooling: spec.pooling,
+            normalize: spec.normalize,
+            dimensions: dimensions.flatten(),
+            problem: classifies.then(|| classify::problem(manifest)),
+            prompts: &spec.prompts,
+            default_prompt: spec.default_prompt.as_deref(),
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -103,6 +154,7 @@ impl<'a> Description<'a> {
             outputs: &manifest.outputs,
             features: features.collect(),
             image: manifest.image.as_ref(),
+            text: TextDescription::of(manifest),
             examples: &manifest.examples,
         }
     }

@@ -3,105 +3,98 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
 use super::body::{json_response, media_type, read};
-use super::{Api, ApiError, models};
-use crate::model::{Model, ModelName};
+use super::dialect::{Dialect, Refusal};
+use super::text::Endpoint as _;
+use super::{Api, ApiError, classify, models, text, timing};
+use crate::model::Model;
 use crate::task::{self, Answer, Payload};
 
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-const PACKAGE: HeaderName = HeaderName::from_static("x-emberlite-package");
-
-pub(super) async fn default_model(
-    State(api): State<Arc<Api>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let request = Request::read(&api, &headers, body).await?;
-    let name = match request.model {
-        Some(name) => name,
-        None => default_name(&api).await?.to_string(),
+pub(super) fn routes() -> Router<Arc<Api>> {
+    let default_model =
+        async |State(api): State<Arc<Api>>, headers: HeaderMap, body: Body| respond(&api, None, &headers, body).await;
+    let named_model = async |State(api): State<Arc<Api>>, Path(name): Path<String>, headers: HeaderMap, body: Body| {
+        respond(&api, Some(name), &headers, body).await
     };
-    answer(&api, &name, request.payload).await
+    Router::new().route("/predict", post(default_model)).route("/models/{model}/predict", post(named_model))
 }
 
-pub(super) async fn named_model(
-    State(api): State<Arc<Api>>,
-    Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let request = Request::read(&api, &headers, body).await?;
-    match request.model {
-        Some(other) if other != name => {
-            Err(ApiError::bad_request(format!("the path names model {name:?}, the body names model {other:?}")))
-        }
-        _ => answer(&api, &name, request.payload).await,
+async fn respond(api: &Arc<Api>, named: Option<String>, headers: &HeaderMap, body: Body) -> Response {
+    if text::is_lines(headers) {
+        return text::respond::<classify::Request>(api, named, headers, body).await;
     }
+    answer(api, named.as_deref(), headers, body).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// What a request asks for.
-struct Request {
-    model: Option<String>,
-    payload: Payload,
-}
-
-impl Request {
-    async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<Self, ApiError> {
-        let bytes = read(headers, body, api.max_body_bytes).await?;
-        match media_type(headers).as_deref() {
-            Some("image/png" | "image/jpeg") => Ok(Self { model: None, payload: Payload::Image(bytes) }),
-            None | Some("application/json" | "text/json" | "application/x-www-form-urlencoded") => {
-                Self::from_json(&bytes)
-            }
-            Some(other) => Err(ApiError::unsupported_media_type("application/json, image/png or image/jpeg", other)),
+async fn answer(api: &Api, named: Option<&str>, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
+    let own = |error: ApiError| Dialect::Emberlite.refusal(error);
+    let bytes = read(headers, body, api.max_body_bytes).await.map_err(own)?;
+    let image = match media_type(headers).as_deref() {
+        Some("image/png" | "image/jpeg") => true,
+        None | Some("application/json" | "text/json" | "application/x-www-form-urlencoded") => false,
+        Some(other) => {
+            let expected = "application/json, image/png or image/jpeg";
+            return Err(own(ApiError::unsupported_media_type(expected, other)));
         }
-    }
-
-    fn from_json(bytes: &Bytes) -> Result<Self, ApiError> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Fields {
-            #[serde(default)]
-            model: Option<String>,
-            input: Value,
-        }
-        let fields: Fields = serde_json::from_slice(bytes).map_err(|error| ApiError::malformed_json(&error))?;
-        Ok(Self { model: fields.model, payload: Payload::Json(fields.input) })
-    }
-}
-
-async fn default_name(api: &Api) -> Result<ModelName, ApiError> {
-    api.models.default_name().await?.ok_or_else(|| {
-        ApiError::bad_request(
-            "several models are served here: name one in the path, /models/NAME/predict, or in the body",
-        )
-    })
-}
-
-async fn answer(api: &Api, name: &str, payload: Payload) -> Result<Response, ApiError> {
+    };
+    let body_model = if image { None } else { Head::read(&bytes).map_err(own)?.model };
     let start = Instant::now();
-    let model = models::load(api, name).await?;
-    let load_ms = start.elapsed().as_secs_f64() * 1000.0;
-    let (worker, shared) = (Arc::clone(&model), payload);
-    let answer = api.compute.run(move || task::predict(&worker, &shared)).await??;
-    let run_ms = answer.run.as_secs_f64() * 1000.0;
-    let mut response = json_response(StatusCode::OK, &Predictions { model: &model, answer: &answer });
-    let timing = format!("load;dur={load_ms:.3}, run;dur={run_ms:.3}");
-    let package = format!("{}@{}", model.manifest().name, model.digest());
-    for (name, value) in [(SERVER_TIMING, timing), (PACKAGE, package)] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(name, value);
-        }
+    let load = async {
+        let name = models::choose(api, named, body_model.as_deref()).await?;
+        models::load(api, &name).await
+    };
+    let model = load.await.map_err(own)?;
+    if model.manifest().text.is_some() && !image {
+        let request = classify::Request::read(&bytes)?;
+        let dialect = request.dialect();
+        return text::answer(api, &model, request, start).await.map_err(|error| dialect.refusal(error));
     }
+    let payload = if image { Payload::Image(bytes) } else { read_input(&bytes).map_err(own)? };
+    predict(api, &model, payload, start).await.map_err(own)
+}
+
+/// What of a body tells which model it is for.
+#[derive(Deserialize)]
+struct Head {
+    #[serde(default)]
+    model: Option<String>,
+}
+
+impl Head {
+    fn read(bytes: &Bytes) -> Result<Self, ApiError> {
+        serde_json::from_slice(bytes).map_err(|error| ApiError::malformed_json(&error))
+    }
+}
+
+fn read_input(bytes: &Bytes) -> Result<Payload, ApiError> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Fields {
+        #[serde(default, rename = "model")]
+        _model: Option<String>,
+        input: Value,
+    }
+    let fields: Fields = serde_json::from_slice(bytes).map_err(|error| ApiError::malformed_json(&error))?;
+    Ok(Payload::Json(fields.input))
+}
+
+async fn predict(api: &Api, model: &Arc<Model>, payload: Payload, start: Instant) -> Result<Response, ApiError> {
+    let load = start.elapsed();
+    let worker = Arc::clone(model);
+    let answer = api.compute.run(move || task::predict(&worker, &payload)).await??;
+    let mut response = json_response(StatusCode::OK, &Predictions { model, answer: &answer });
+    timing::add(&mut response, model, &[("load", load), ("run", answer.run)]);
     Ok(response)
 }
 

@@ -71,6 +71,17 @@ pub enum Task {
     Rerank,
 }
 
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Predict => "predict",
+            Self::Embed => "embed",
+            Self::Classify => "classify",
+            Self::Rerank => "rerank",
+        })
+    }
+}
+
 /// One input or output of the graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TensorSpec {

@@ -73,30 +73,26 @@ pub fn prompt(spec: &TextSpec, name: Option<&str>) -> Result<String, TextError> 
     })
 }
 
-/// Runs the texts of several requests together, on up to `threads` threads. Texts of equal token counts share a batch,
-/// so that nothing is padded.
-pub fn evaluate(model: &Model, queries: &[Query], threads: usize) -> Outcomes {
+/// Runs the texts of several requests together. Texts of equal token counts share a batch, so that nothing is padded;
+/// batches run side by side, a batch that is alone on all threads.
+pub fn evaluate(model: &Model, queries: &[Query]) -> Outcomes {
     let start = Instant::now();
     let encoded = match (model.tokenizer(), &model.manifest().text) {
-        (Some(tokenizer), Some(spec)) => encode(tokenizer, spec, queries, threads),
+        (Some(tokenizer), Some(spec)) => encode(tokenizer, spec, queries),
         _ => queries.iter().map(|_| Err(TextError::NoTexts)).collect(),
     };
     let tokenize = start.elapsed();
     let start = Instant::now();
-    let outcomes = run_all(model, encoded, threads);
+    let outcomes = run_all(model, encoded);
     Outcomes { outcomes, tokenize, run: start.elapsed() }
 }
 
 type Encoded = Result<Vec<Tokens>, TextError>;
 
-/// Below this, texts are tokenized before other threads have woken up.
-const TEXTS_WORTH_THREADS: usize = 16;
-
-fn encode(tokenizer: &Tokenizer, spec: &TextSpec, queries: &[Query], threads: usize) -> Vec<Encoded> {
+fn encode(tokenizer: &Tokenizer, spec: &TextSpec, queries: &[Query]) -> Vec<Encoded> {
     let texts: Vec<_> =
         queries.iter().flat_map(|query| query.texts.iter().enumerate().map(move |text| (query, text))).collect();
-    let threads = if texts.len() < TEXTS_WORTH_THREADS { 1 } else { threads };
-    let rows = batch::each(&texts, threads, |(query, (index, text))| {
+    let rows = batch::each(&texts, |(query, (index, text))| {
         let limit = Limit { max_tokens: spec.max_tokens, overlong: query.overlong };
         let tokens = tokenizer.encode(text, &query.prompt, limit);
         tokens.map_err(|source| TextError::Encode { index: *index, source })
@@ -109,9 +105,9 @@ fn encode(tokenizer: &Tokenizer, spec: &TextSpec, queries: &[Query], threads: us
 }
 
 /// Runs everything together; where that fails, each request by itself, so that one can't fail another.
-fn run_all(model: &Model, encoded: Vec<Encoded>, threads: usize) -> Vec<Result<Outcome, TextError>> {
+fn run_all(model: &Model, encoded: Vec<Encoded>) -> Vec<Result<Outcome, TextError>> {
     let rows: Vec<&Tokens> = encoded.iter().flatten().flatten().collect();
-    let failed = match batch::run(model, &rows, threads) {
+    let failed = match batch::run(model, &rows) {
         Ok(outputs) => {
             let mut outputs = outputs.into_iter();
             return encoded
@@ -126,7 +122,7 @@ fn run_all(model: &Model, encoded: Vec<Encoded>, threads: usize) -> Vec<Result<O
         if alone {
             return Err(failed.clone());
         }
-        let outputs = batch::run(model, &rows.iter().collect::<Vec<_>>(), threads)?;
+        let outputs = batch::run(model, &rows.iter().collect::<Vec<_>>())?;
         Ok(outcome(&rows, outputs))
     };
     encoded.into_iter().map(|rows| rows.and_then(run)).collect()

@@ -1,8 +1,8 @@
 //! Rows of equal length in one batch, batches side by side.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use emberlite_kernels::threads;
 use tract_core::prelude::Tensor;
 
 use super::TextError;
@@ -14,10 +14,10 @@ use crate::tokenizer::Tokens;
 const BATCH_TOKENS: usize = 8192;
 
 /// The first output's row for each row of tokens.
-pub(super) fn run(model: &Model, rows: &[&Tokens], threads: usize) -> Result<Vec<Vec<f32>>, TextError> {
+pub(super) fn run(model: &Model, rows: &[&Tokens]) -> Result<Vec<Vec<f32>>, TextError> {
     let Some(spec) = &model.manifest().text else { return Err(TextError::NoTexts) };
-    let batches = batches(&rows.iter().map(|row| row.ids.len()).collect::<Vec<_>>(), threads);
-    let outputs = each(&batches, threads, |batch| {
+    let batches = batches(&rows.iter().map(|row| row.ids.len()).collect::<Vec<_>>(), threads::count());
+    let outputs = each(&batches, |batch| {
         let rows: Vec<_> = batch.iter().map(|&row| rows[row]).collect();
         run_batch(model, spec, &rows)
     });
@@ -82,24 +82,11 @@ fn split(output: &Tensor, rows: usize) -> Result<Vec<Vec<f32>>, TextError> {
     Ok(numbers.chunks(numbers.len() / rows).map(<[f32]>::to_vec).collect())
 }
 
-/// `work` on each item, on up to `threads` threads; results in the items' order.
-pub(super) fn each<T: Sync, R: Send + Sync>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    if items.len() < 2 || threads < 2 {
-        return items.iter().map(work).collect();
-    }
-    let (next, results) = (AtomicUsize::new(0), items.iter().map(|_| OnceLock::new()).collect::<Vec<_>>());
-    let worker = || {
-        loop {
-            let position = next.fetch_add(1, Ordering::Relaxed);
-            let (Some(item), Some(result)) = (items.get(position), results.get(position)) else { break };
-            let _ = result.set(work(item));
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads.min(items.len()) {
-            scope.spawn(worker);
-        }
-        worker();
+/// `work` on each item, on as many threads as there are; results in the items' order.
+pub(super) fn each<T: Sync, R: Send + Sync>(items: &[T], work: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+    let results: Vec<_> = items.iter().map(|_| OnceLock::new()).collect();
+    threads::split(items.len(), |position| {
+        let _ = results[position].set(work(&items[position]));
     });
     results.into_iter().filter_map(OnceLock::into_inner).collect()
 }
@@ -137,6 +124,6 @@ mod tests {
     #[test]
     fn results_come_in_the_order_of_the_items() {
         let items: Vec<usize> = (0..100).collect();
-        assert_eq!(each(&items, 4, |item| item * 2), items.iter().map(|item| item * 2).collect::<Vec<_>>());
+        assert_eq!(each(&items, |item| item * 2), items.iter().map(|item| item * 2).collect::<Vec<_>>());
     }
 }
