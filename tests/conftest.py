@@ -29,15 +29,21 @@ def pytest_runtest_makereport(item, call):
 @dataclass(frozen=True)
 class Binaries:
     emberlite: Path
-    predict: Path
+    # The functions by their names.
+    functions: dict[str, Path]
+
+    @property
+    def predict(self) -> Path:
+        return self.functions["predict"]
 
 
 @pytest.fixture(scope="session")
 def binaries() -> Binaries:
     """The binaries that `cargo build --workspace` made."""
     folder = target_folder()
-    found = Binaries(folder / "emberlite", folder / "predict")
-    for binary in (found.emberlite, found.predict):
+    functions = {name: folder / name for name in ("predict", "embed", "classify")}
+    found = Binaries(folder / "emberlite", functions)
+    for binary in (found.emberlite, *functions.values()):
         assert binary.is_file(), f"{binary} is not there: run cargo build --workspace, or cargo xtask test"
     return found
 

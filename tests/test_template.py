@@ -31,9 +31,15 @@ def template() -> dict:
     return yaml.load((ROOT / "template.yaml").read_text(), Loader)
 
 
+@pytest.fixture(params=["predict", "embed", "classify"])
+def name(request) -> str:
+    """A function's name: that of its binary."""
+    return request.param
+
+
 @pytest.fixture
-def function(template) -> dict:
-    return template["Resources"]["Predict"]
+def function(template, name) -> dict:
+    return template["Resources"][name.title()]
 
 
 def statements(role: dict) -> list[dict]:
@@ -53,8 +59,8 @@ def test_the_url_answers_in_one_piece_and_asks_who_calls(template, function):
     assert parameter["AllowedValues"] == ["AWS_IAM", "NONE"]
 
 
-def test_the_function_is_the_rust_binary(function):
-    assert function["Metadata"] == {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": "predict"}}
+def test_the_function_is_the_rust_binary(function, name):
+    assert function["Metadata"] == {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": name}}
     properties = function["Properties"]
     assert properties["Runtime"] == "provided.al2023"
     assert (ROOT / properties["CodeUri"] / "Cargo.toml").is_file()
@@ -67,23 +73,24 @@ def test_it_runs_on_either_architecture_with_a_whole_core(template, function):
     assert template["Parameters"]["MemorySize"]["Default"] == 1769
 
 
-def test_variables_are_those_that_the_function_knows(function, binaries):
+def test_variables_are_those_that_the_function_knows(function, name, binaries):
     variables = function["Properties"]["Environment"]["Variables"]
-    said = subprocess.run([binaries.predict, "--help"], capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([binaries.functions[name], "--help"], capture_output=True, text=True, check=True).stdout
     assert variables.keys() == {"EMBER_STORE", "EMBER_MODEL", "EMBER_REFRESH_SECONDS"}
     assert all(name in said for name in variables)
     assert variables["EMBER_STORE"] == {"Fn::Sub": "s3://${Packages}"}
 
 
 def test_the_role_may_read_packages_and_write_its_log_and_nothing_else(template):
-    role = template["Resources"]["PredictRole"]
+    role = template["Resources"]["FunctionRole"]
     assert "ManagedPolicyArns" not in role["Properties"]
     allowed = {action: statement for statement in statements(role) for action in as_list(statement["Action"])}
     assert allowed.keys() == {"s3:GetObject", "s3:ListBucket", "logs:CreateLogStream", "logs:PutLogEvents"}
     assert allowed["s3:GetObject"]["Resource"] == {"Fn::Sub": "${Packages.Arn}/models/*"}
     assert allowed["s3:ListBucket"]["Resource"] == {"Fn::GetAtt": "Packages.Arn"}
     assert allowed["s3:ListBucket"]["Condition"] == {"StringLikeIfExists": {"s3:prefix": "models/*"}}
-    assert allowed["logs:PutLogEvents"]["Resource"] == {"Fn::GetAtt": "PredictLog.Arn"}
+    logs = [{"Fn::GetAtt": f"{name}Log.Arn"} for name in ("Predict", "Embed", "Classify")]
+    assert allowed["logs:PutLogEvents"]["Resource"] == logs
     assert all(statement["Effect"] == "Allow" for statement in statements(role))
 
 
@@ -98,23 +105,24 @@ def test_the_bucket_is_private_encrypted_versioned_and_kept(template):
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
 
 
-def test_the_log_is_the_functions_own_and_ends_some_day(template, function):
-    assert function["Properties"]["LoggingConfig"] == {"LogGroup": {"Ref": "PredictLog"}}
-    assert template["Resources"]["PredictLog"]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+def test_the_log_is_the_functions_own_and_ends_some_day(template, function, name):
+    assert function["Properties"]["LoggingConfig"] == {"LogGroup": {"Ref": f"{name.title()}Log"}}
+    assert template["Resources"][f"{name.title()}Log"]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert template["Parameters"]["LogRetentionDays"]["Default"] == 30
 
 
-def test_the_outputs_tell_the_url_the_bucket_and_how_to_push(template):
+def test_the_outputs_tell_the_urls_the_bucket_and_how_to_push(template):
     outputs = template["Outputs"]
-    assert outputs.keys() == {"Url", "Bucket", "Push"}
+    assert outputs.keys() == {"Url", "EmbedUrl", "ClassifyUrl", "Bucket", "Push"}
     assert outputs["Push"]["Value"] == {"Fn::Sub": "emberlite push models/diagnosis --store s3://${Packages}"}
 
 
-def test_everybody_may_call_only_a_public_url_and_only_by_the_url(template):
+def test_everybody_may_call_only_a_public_url_and_only_by_the_url(template, name):
     permissions = {
         resource["Properties"]["Action"]: resource
         for resource in template["Resources"].values()
         if resource["Type"] == "AWS::Lambda::Permission"
+        and resource["Properties"]["FunctionName"] == {"Ref": name.title()}
     }
     assert permissions.keys() == {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
     assert {permission["Condition"] for permission in permissions.values()} == {"IsPublic"}
