@@ -27,7 +27,7 @@ pub(super) fn is_runtime() -> bool {
 pub(super) async fn run(routes: Router) -> Result<(), String> {
     let service = tower::service_fn(move |request: lambda_http::Request| {
         let remaining = remaining(&request);
-        let answer = routes.clone().oneshot(to_axum(request));
+        let answer = whole(routes.clone().oneshot(to_axum(request)));
         async move {
             let outcome = match remaining {
                 Some(remaining) => tokio::time::timeout(remaining, answer).await,
@@ -38,6 +38,15 @@ pub(super) async fn run(routes: Router) -> Result<(), String> {
         }
     });
     lambda_http::run(service).await.map_err(|error| format!("the Lambda runtime interface failed: {error}"))
+}
+
+/// An answer with its whole body: Lambda sends none in parts, and the deadline is for all of it.
+async fn whole(answer: impl Future<Output = Result<Response, Infallible>>) -> Result<Response, Infallible> {
+    let (parts, body) = answer.await?.into_parts();
+    Ok(match axum::body::to_bytes(body, usize::MAX).await {
+        Ok(bytes) => Response::from_parts(parts, bytes.into()),
+        Err(error) => ApiError::internal(format!("the answer broke off: {error}")).into_response(),
+    })
 }
 
 /// How much time is left, less what the answer takes. Emulators send a deadline that has long passed: it counts as none.

@@ -98,7 +98,7 @@ impl ApiError {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "deadline", "the function's time ended before the answer was there")
     }
 
-    pub(super) fn internal(message: impl Into<String>) -> Self {
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "model_failed", message)
     }
 

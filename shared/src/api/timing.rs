@@ -15,7 +15,8 @@ pub(super) fn add(response: &mut Response, model: &Model, steps: &[(&str, Durati
     let step = |(name, took): &(&str, Duration)| format!("{name};dur={:.3}", took.as_secs_f64() * 1000.0);
     let timing = steps.iter().map(step).collect::<Vec<_>>().join(", ");
     let package = format!("{}@{}", model.manifest().name, model.digest());
-    for (name, value) in [(SERVER_TIMING, timing), (PACKAGE, package)] {
+    let told = [(SERVER_TIMING, timing), (PACKAGE, package)];
+    for (name, value) in told.into_iter().filter(|(_, value)| !value.is_empty()) {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().insert(name, value);
         }

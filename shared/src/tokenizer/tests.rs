@@ -121,6 +121,29 @@ fn real_texts_get_the_tokens_that_the_crate_gives_them() {
     }
 }
 
+/// What `transformers` makes of some texts with the tokenizers of every architecture.
+#[test]
+fn texts_get_the_tokens_that_transformers_gives_them() {
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/tests/encoders/folders");
+    let mut texts = 0;
+    for folder in fs::read_dir(folders).unwrap() {
+        let folder = folder.unwrap().path();
+        let ours = Tokenizer::from_json(&fs::read(folder.join("tokenizer.json")).unwrap()).unwrap();
+        let reference: Value = serde_json::from_slice(&fs::read(folder.join("reference.json")).unwrap()).unwrap();
+        let max_tokens = usize::try_from(reference["max_tokens"].as_u64().unwrap()).unwrap();
+        for expected in reference["texts"].as_array().unwrap() {
+            let text = match &expected["text"] {
+                Value::String(text) => Text::One(text.clone()),
+                pair => Text::Pair(pair[0].as_str().unwrap().to_owned(), pair[1].as_str().unwrap().to_owned()),
+            };
+            let got = ours.encode(&text, "", Limit { max_tokens, overlong: Overlong::CutEnd }).unwrap();
+            assert_eq!(json!(got.ids), expected["ids"], "{} {text:?}", folder.display());
+            texts += 1;
+        }
+    }
+    assert!(texts > 100);
+}
+
 #[test]
 fn the_files_own_settings_for_truncation_and_padding_have_no_effect() {
     let ours = Tokenizer::from_json(&small()).unwrap();
