@@ -5,6 +5,8 @@
 
 #[path = "import_encoders/export.rs"]
 mod export;
+#[path = "import_encoders/side_files.rs"]
+mod side_files;
 #[path = "import_encoders/table.rs"]
 mod table;
 

@@ -87,6 +87,7 @@ matches_onnxruntime! {
     names_that_tract_opl_has_to_quote_survive: "awkward_names";
     a_layer_norm_written_as_batch_normalization_matches: "layer_norm_as_batch_normalization";
     of_branches_only_the_one_that_a_shape_decides_for_is_read: "branch_that_a_shape_decides";
+    a_size_divided_by_the_batch_is_a_size: "size_divided_by_rows";
     tensors_of_eight_bits_match: "weights_of_eight_bits";
     dropout_left_in_training_mode_does_nothing: "awkward_names";
     a_batch_of_one_stays_one: "batch_of_one";

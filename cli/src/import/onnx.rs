@@ -1,14 +1,18 @@
 //! ONNX files: read, normalised, checked for missing operators, and handed to tract.
 
 mod axes;
+mod contrib;
 mod guard;
+mod halves;
 mod integers;
 mod missing;
+mod nodes;
 mod normalise;
 mod operators;
 mod quantized;
 mod words;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use tract_onnx::pb::ModelProto;
@@ -83,5 +87,14 @@ fn opset(proto: &ModelProto) -> Option<i64> {
 fn source(path: &Path, proto: &ModelProto, opset: Option<i64>) -> Source {
     let producer = format!("{} {}", proto.producer_name, proto.producer_version);
     let producer = Some(producer.trim().to_owned()).filter(|name| !name.is_empty());
-    Source { format: "onnx", producer, opset, files: vec![path.to_owned()] }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let files = std::iter::once(path.to_owned()).chain(side_files(proto).into_iter().map(|name| folder.join(name)));
+    Source { format: "onnx", producer, opset, files: files.collect() }
+}
+
+/// The files beside the graph that hold its weights.
+fn side_files(proto: &ModelProto) -> BTreeSet<&str> {
+    let tensors = proto.graph.iter().flat_map(|graph| &graph.initializer);
+    let entries = tensors.flat_map(|tensor| &tensor.external_data).filter(|entry| entry.key == "location");
+    entries.map(|entry| entry.value.as_str()).collect()
 }
