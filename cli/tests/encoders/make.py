@@ -29,6 +29,7 @@ import safetensors.torch
 import sentence_transformers as st
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnxruntime.transformers import float16, optimizer
 
 import architectures
 import exports
@@ -148,6 +149,16 @@ def export_optimum(python: str, work: pathlib.Path) -> None:
     subprocess.run([python, str(HERE / "optimum_export.py"), str(source), str(work)], check=True)
 
 
+def export_without_names(source: pathlib.Path, path: pathlib.Path) -> None:
+    """The axes as the legacy exporter calls them where it is told which are dynamic, but no names."""
+    proto = onnx.load(source)
+    for value in [*proto.graph.input, *proto.graph.output]:
+        for index, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.dim_param:
+                dim.dim_param = f"{value.name}_dynamic_axes_{index + 1}"
+    onnx.save(proto, path)
+
+
 def make_all(work: pathlib.Path, optimum: str, known: dict) -> list[tuple[str, str, str]]:
     """Exports everything into `work`; gives (file, model, exporter) of each."""
     made = []
@@ -162,10 +173,20 @@ def make_all(work: pathlib.Path, optimum: str, known: dict) -> list[tuple[str, s
     quantize_dynamic(work / "bert_legacy_14.onnx", work / "bert_int8_14.onnx", per_channel=True,
                      weight_type=QuantType.QInt8)
     made.append(("bert_int8_14", "bert", "legacy, int8 by onnxruntime"))
+    export_without_names(work / "bert_legacy_14.onnx", work / "bert_unnamed_14.onnx")
+    made.append(("bert_unnamed_14", "bert", "legacy, axes without names"))
     export_optimum(optimum, work)
     for name in [*known, "bert_sentence"]:
         (work / f"{name}.onnx").rename(work / f"{name}_optimum.onnx")
         made.append((f"{name}_optimum", name, "optimum"))
+    for name, source in [("bert", "bert_optimum"), ("roberta", "roberta_legacy_11")]:
+        fused = optimizer.optimize_model(str(work / f"{source}.onnx"), "bert", num_heads=architectures.HEADS,
+                                         hidden_size=architectures.WIDTH, opt_level=1)
+        fused.save_model_to_file(str(work / f"{name}_fused.onnx"))
+        made.append((f"{name}_fused", name, "fused by onnxruntime"))
+    half = float16.convert_float_to_float16(onnx.load(work / "bert_legacy_14.onnx"))
+    onnx.save(half, work / "bert_half_14.onnx")
+    made.append(("bert_half_14", "bert", "legacy, 16 bit floats by onnxruntime"))
     return made
 
 

@@ -10,10 +10,10 @@ SHAPES = [[5], [9, 4], [12, 1, 7], [17, 17], [2]]
 
 
 def tensor(array) -> dict:
-    """{"dtype", "shape", "data"}; floats with 6 digits."""
+    """{"dtype", "shape", "data"}; floats with 7 digits."""
     array = np.asarray(array)
     if array.dtype.kind == "f":
-        data = [float(f"{value:.6g}") for value in array.ravel()]
+        data = [float(f"{value:.7g}") for value in array.ravel()]
         return {"dtype": "float32", "shape": list(array.shape), "data": data}
     return {"dtype": str(array.dtype), "shape": list(array.shape), "data": array.ravel().tolist()}
 

@@ -105,9 +105,13 @@ impl Export {
         if compared == 0 { Err("no output is in the reference".to_owned()) } else { Ok(worst) }
     }
 
-    /// What onnxruntime quantized must be as near to the model as onnxruntime itself comes with it.
+    /// What onnxruntime made smaller must be as near to the model as onnxruntime itself comes with it.
     fn tolerance(&self) -> f32 {
-        if self.exporter.contains("int8") { self.onnxruntime_off_by } else { TOLERANCE }
+        if self.exporter.contains("int8") || self.exporter.contains("16 bit") {
+            self.onnxruntime_off_by
+        } else {
+            TOLERANCE
+        }
     }
 }
 

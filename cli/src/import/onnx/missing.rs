@@ -10,7 +10,7 @@ pub(super) fn operators(framework: &Onnx, proto: &ModelProto) -> Vec<MissingOper
     let mut missing = Vec::new();
     if let Some(graph) = &proto.graph {
         visit(graph, &mut |node| {
-            if !framework.op_register.0.contains_key(&node.op_type) || is_function(proto, node) {
+            if !framework.op_register.0.contains_key(&node.op_type) || is_function(proto, node) || is_namesake(node) {
                 missing.push(MissingOperator { operator: qualified(node), node: node_name(node) });
             }
         });
@@ -25,6 +25,11 @@ fn visit(graph: &GraphProto, each: &mut impl FnMut(&NodeProto)) {
             attribute.g.iter().chain(&attribute.graphs).for_each(|inner| visit(inner, each));
         }
     }
+}
+
+/// onnxruntime has an `Attention` of its own, older than the standard's, with other inputs.
+fn is_namesake(node: &NodeProto) -> bool {
+    node.domain == "com.microsoft" && node.op_type == "Attention"
 }
 
 fn is_function(proto: &ModelProto, node: &NodeProto) -> bool {

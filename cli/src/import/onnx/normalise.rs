@@ -7,7 +7,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
 
 use super::axes::name_axes;
-use super::quantized;
+use super::{contrib, halves, quantized};
 
 /// What a graph tells besides its nodes.
 #[derive(Debug, Default)]
@@ -32,6 +32,10 @@ pub(super) fn normalise(proto: &mut ModelProto) -> Normalised {
     drop_dropout(graph);
     drop_statistics(graph);
     fill_with_floats(graph);
+    if halves::widen(graph) {
+        normalised.warnings.push("the file holds 16 bit floats; the graph computes with 32 bits".to_owned());
+    }
+    contrib::expand(graph);
     if quantized::undo(graph) > 0 {
         let warning = "the file quantizes activations as it runs; they stay floats here, and the weights are as exact as it has them";
         normalised.warnings.push(warning.to_owned());

@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_proto::AttributeType};
+use tract_onnx::pb::{GraphProto, NodeProto};
+
+use super::nodes::{float, input, node as operator, to_float};
 
 /// Undoes dynamic quantization: a `DynamicQuantizeLinear` that only `MatMulInteger` reads, the other factor of which is
 /// a weight. The activations stay the floats they were, the weights become what their integers stand for.
@@ -35,13 +36,7 @@ pub(super) fn undo(graph: &mut GraphProto) -> usize {
         }
     }
     graph.node = nodes;
-    let one = |name: &String| TensorProto {
-        name: name.clone(),
-        data_type: DataType::Float as i32,
-        float_data: vec![1.0],
-        ..TensorProto::default()
-    };
-    graph.initializer.extend(quantized.values().map(|quantized| one(&quantized.scale)));
+    graph.initializer.extend(quantized.values().map(|quantized| float(&quantized.scale, 1.0)));
     products
 }
 
@@ -78,31 +73,11 @@ fn product(node: &NodeProto, floats: &str) -> Vec<NodeProto> {
     let named = |suffix: &str| format!("{output}.{suffix}");
     let mut made = vec![to_float(weights, &named("weights"))];
     let mut factor = named("weights");
-    if let Some(zero) = node.input.get(3).filter(|zero| !zero.is_empty()) {
+    if let Some(zero) = input(node, 3) {
         made.push(to_float(zero, &named("zero")));
         made.push(operator("Sub", &[&factor, &named("zero")], &named("centred")));
         factor = named("centred");
     }
     made.push(operator("MatMul", &[floats, &factor], output));
     made
-}
-
-fn operator(op_type: &str, inputs: &[&str], output: &str) -> NodeProto {
-    NodeProto {
-        op_type: op_type.to_owned(),
-        name: output.to_owned(),
-        input: inputs.iter().map(ToString::to_string).collect(),
-        output: vec![output.to_owned()],
-        ..NodeProto::default()
-    }
-}
-
-fn to_float(input: &str, output: &str) -> NodeProto {
-    let to = AttributeProto {
-        name: "to".to_owned(),
-        r#type: AttributeType::Int as i32,
-        i: i64::from(DataType::Float as i32),
-        ..AttributeProto::default()
-    };
-    NodeProto { attribute: vec![to], ..operator("Cast", &[input], output) }
 }

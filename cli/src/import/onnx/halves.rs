@@ -1,0 +1,81 @@
+//! Files of 16 bit floats: read as such, computed with 32 bits.
+
+use half::f16;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::type_proto::Value;
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
+
+use super::nodes::{each_graph_mut, to_float};
+
+const HALF: i32 = DataType::Float16 as i32;
+const FLOAT: i32 = DataType::Float as i32;
+
+/// Makes 32 bit floats of all 16 bit ones: inputs, outputs, constants and casts. Tells whether there were any.
+pub(super) fn widen(graph: &mut GraphProto) -> bool {
+    let mut found = false;
+    each_graph_mut(graph, &mut |graph| found |= widen_one(graph));
+    found
+}
+
+fn widen_one(graph: &mut GraphProto) -> bool {
+    let mut found = false;
+    for value in
+        graph.input.iter_mut().chain(&mut graph.output).filter_map(|value| value.r#type.as_mut()?.value.as_mut())
+    {
+        let Value::TensorType(tensor) = value;
+        found |= tensor.elem_type == HALF;
+        if tensor.elem_type == HALF {
+            tensor.elem_type = FLOAT;
+        }
+    }
+    let mut casts = Vec::new();
+    for tensor in graph.initializer.iter_mut().filter(|tensor| tensor.data_type == HALF) {
+        casts.push(narrow_name(&mut tensor.name));
+    }
+    let cast_names: Vec<&String> = casts.iter().flat_map(|cast| &cast.output).collect();
+    graph.input.retain(|input| !cast_names.contains(&&input.name));
+    for node in &mut graph.node {
+        match node.op_type.as_str() {
+            "Constant" if node.attribute.iter().any(holds_halves) => {
+                casts.extend(node.output.first_mut().map(narrow_name));
+            }
+            "ConstantOfShape" => {
+                let values = node.attribute.iter_mut().filter(|attribute| holds_halves(attribute));
+                values.filter_map(|attribute| attribute.t.as_mut()).for_each(widen_scalar);
+            }
+            _ => {}
+        }
+        let types = node.attribute.iter_mut().filter(|attribute| ["to", "dtype"].contains(&&*attribute.name));
+        for attribute in types.filter(|attribute| attribute.i == i64::from(HALF)) {
+            attribute.i = i64::from(FLOAT);
+            found = true;
+        }
+    }
+    found |= !casts.is_empty();
+    graph.node.splice(0..0, casts);
+    found
+}
+
+fn holds_halves(attribute: &AttributeProto) -> bool {
+    attribute.t.as_ref().is_some_and(|tensor| tensor.data_type == HALF)
+}
+
+/// Gives a constant another name, and its own to what it is as 32 bit floats.
+fn narrow_name(name: &mut String) -> NodeProto {
+    let half = format!("{name}.half");
+    let cast = to_float(&half, name);
+    *name = half;
+    cast
+}
+
+fn widen_scalar(tensor: &mut TensorProto) {
+    let bits = match (tensor.raw_data.as_slice(), tensor.int32_data.as_slice()) {
+        (&[low, high], _) => u16::from_le_bytes([low, high]),
+        (_, &[bits]) => bits as u16,
+        _ => return,
+    };
+    tensor.float_data = vec![f16::from_bits(bits).to_f32()];
+    tensor.data_type = FLOAT;
+    tensor.raw_data.clear();
+    tensor.int32_data.clear();
+}
