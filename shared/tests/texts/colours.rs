@@ -15,14 +15,14 @@ use serde_json::json;
 use tract_core::prelude::*;
 
 /// The largest body of the server.
-pub const MAX_BODY_BYTES: usize = 4096;
+pub(crate) const MAX_BODY_BYTES: usize = 4096;
 
 /// A model to serve.
 #[derive(Clone, Copy)]
-pub struct Colours {
-    pub name: &'static str,
-    pub task: Task,
-    pub problem: Option<Problem>,
+pub(crate) struct Colours {
+    pub(crate) name: &'static str,
+    pub(crate) task: Task,
+    pub(crate) problem: Option<Problem>,
 }
 
 /// Padding, unknown, start and end have no colour; then red, green, blue and dark.
@@ -124,7 +124,7 @@ impl Colours {
 }
 
 /// Everything there is, for these models in a store at `root`.
-pub async fn server(root: &Path, models: &[Colours]) -> Router {
+pub(crate) async fn server(root: &Path, models: &[Colours]) -> Router {
     for model in models {
         let (digest, bytes) = model.package();
         let store = Store::new(Location::Folder(root.to_owned()));
