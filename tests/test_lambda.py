@@ -22,7 +22,8 @@ def function(lambda_function, bucket, packages, emberlite):
 
 
 def test_every_sample_event_is_tested():
-    tested = {"predict-url", "predict-image-url", "models-url", "predict-wrong-shape-url"}
+    predict = {"predict-url", "predict-image-url", "models-url", "predict-wrong-shape-url"}
+    tested = predict | {"embed-url", "classify-url"}
     assert {path.stem for path in (ROOT / "events").glob("*.json")} == tested
 
 

@@ -32,17 +32,18 @@ class Function:
         port = free_port()
         watch = ["lambda", "watch", "--only-lambda-apis", "--ignore-changes", "-P", port, "-A", "127.0.0.1"]
         url = f"http://127.0.0.1:{port}"
-        self._invocations = f"{url}/2015-03-31/functions/predict/invocations"
+        name = binary.name
+        self._invocations = f"{url}/2015-03-31/functions/{name}/invocations"
         runtime = {
-            "AWS_LAMBDA_RUNTIME_API": f"{url}/.rt/predict",
-            "AWS_LAMBDA_FUNCTION_NAME": "predict",
+            "AWS_LAMBDA_RUNTIME_API": f"{url}/.rt/{name}",
+            "AWS_LAMBDA_FUNCTION_NAME": name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         }
         self._emulator = Process("cargo lambda watch", [cargo_lambda, *watch], logs[0], environment())
         self._emulator.wait_for_log("starting Runtime server")
         wait_until(lambda: is_open(port), "the emulator listens", process=self._emulator)
-        self.process = Process("predict", [binary], logs[1], environment(**runtime, **variables))
+        self.process = Process(name, [binary], logs[1], environment(**runtime, **variables))
 
     def invoke(self, payload: dict) -> dict:
         """What the function answers."""

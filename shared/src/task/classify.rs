@@ -12,11 +12,13 @@ pub struct Score {
     pub score: f32,
 }
 
-/// What a model's logits mean: as the manifest says, else one right label of several; one logit is a yes or no.
+/// What a model's logits mean: as the manifest says, else one right label of several. A reranker's is a yes or no,
+/// whatever it was trained as.
 pub fn problem(manifest: &Manifest) -> Problem {
-    let told = manifest.text.as_ref().and_then(|text| text.problem);
-    let default = if manifest.task == Task::Rerank { Problem::MultiLabel } else { Problem::SingleLabel };
-    told.unwrap_or(default)
+    if manifest.task == Task::Rerank {
+        return Problem::MultiLabel;
+    }
+    manifest.text.as_ref().and_then(|text| text.problem).unwrap_or(Problem::SingleLabel)
 }
 
 /// The labels' scores for one text's logits, `[labels]`, the greatest first.
