@@ -101,6 +101,7 @@ fn real_texts() -> Vec<String> {
 }
 
 #[test]
+#[allow(clippy::print_stderr)]
 fn real_texts_get_the_tokens_that_the_crate_gives_them() {
     let texts = real_texts();
     if texts.is_empty() {
