@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
+use emberlite::config::Config;
+use emberlite::engine;
 use emberlite::model::{ModelName, Task};
 use emberlite::store::{Location, S3Settings, Store};
 use emberlite_cli::pack::{self, Report, Request};
@@ -122,6 +124,8 @@ fn main() -> ExitCode {
 }
 
 fn run(action: Action) -> Result<()> {
+    let (threads, isa) = Config::compute(|name| std::env::var(name).ok())?;
+    engine::prepare(threads, isa);
     match action {
         Action::Pack(args) => pack(args),
         Action::Inspect(args) => print(&inspect::inspect(&args.file)?, args.json),

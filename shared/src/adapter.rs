@@ -10,7 +10,7 @@ use axum::Router;
 
 pub use self::http::serve;
 use crate::config::Config;
-use crate::telemetry;
+use crate::{engine, telemetry};
 
 /// Runs a cloud function until its runtime ends it: on Lambda where `AWS_LAMBDA_RUNTIME_API` is set, else as a plain
 /// HTTP server.
@@ -28,6 +28,7 @@ pub fn run(name: &str, about: &str, routes: impl FnOnce(&Config) -> Router) -> E
         Err(error) => return fail(&error.to_string()),
     };
     telemetry::start(&config.log);
+    engine::prepare(config.threads, config.isa);
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(config.threads.min(4)).enable_all().build() {
             Ok(runtime) => runtime,

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::str::FromStr;
 use std::time::Duration;
 
+use emberlite_kernels::Isa;
+
 use crate::model::ModelName;
 use crate::store::{Location, S3Settings};
 
@@ -20,8 +22,10 @@ pub struct Config {
     pub refresh: Option<Duration>,
     /// The largest request body.
     pub max_body_bytes: usize,
-    /// How many requests compute at once.
+    /// How many requests compute at once, and how many threads one of them may use.
     pub threads: usize,
+    /// The instruction set of the kernels.
+    pub isa: Isa,
     /// What is logged.
     pub log: Log,
     /// The address of the plain HTTP server.
@@ -97,14 +101,20 @@ const PATH_STYLE: Variable = variable(
     "whether the bucket is in the path of S3 requests",
 );
 const THREADS: Variable =
-    variable("EMBER_THREADS", "a number above 0", "the machine's cores", "how many requests compute at once");
+    variable("EMBER_THREADS", "a number above 0", "the machine's cores", "how many threads compute");
+const ISA: Variable = variable(
+    "EMBER_ISA",
+    "portable, avx2, avxvnni or avx512, and one that this CPU has",
+    "the best this CPU has",
+    "the instruction set of the kernels",
+);
 const LOG: Variable = variable("EMBER_LOG", "error, warn, info, debug or trace", "info", "what is logged");
 const LOG_FORMAT: Variable = variable("EMBER_LOG_FORMAT", "json or text", "json", "the form of a log record");
 const HOST: Variable = variable("EMBER_HOST", "an address", "0.0.0.0", "where the plain HTTP server listens");
 const PORT: Variable = variable("PORT", "a port", "8080", "the port of the plain HTTP server");
 
-const ALL: [Variable; 12] =
-    [STORE, MODEL, MODELS, REFRESH, MAX_BODY, ENDPOINT, PATH_STYLE, THREADS, LOG, LOG_FORMAT, HOST, PORT];
+const ALL: [Variable; 13] =
+    [STORE, MODEL, MODELS, REFRESH, MAX_BODY, ENDPOINT, PATH_STYLE, THREADS, ISA, LOG, LOG_FORMAT, HOST, PORT];
 
 impl Config {
     /// Reads the configuration through `lookup`, which answers a variable's value: usually the environment.
@@ -127,6 +137,7 @@ impl Config {
             },
             max_body_bytes: reader.positive(&MAX_BODY)?.unwrap_or(6 * 1024 * 1024),
             threads: reader.positive(&THREADS)?.unwrap_or_else(cores),
+            isa: reader.isa()?,
             log: reader.log()?,
             host: reader.text(&HOST).unwrap_or_else(|| "0.0.0.0".to_owned()),
             port: reader.parsed(&PORT)?.unwrap_or(8080),
@@ -139,6 +150,15 @@ impl Config {
     /// As [`Config::read`].
     pub fn from_env() -> Result<Self, ConfigError> {
         Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// How many threads compute, and with which instruction set: what the command needs beside a store.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn compute(lookup: impl Fn(&str) -> Option<String>) -> Result<(usize, Isa), ConfigError> {
+        let reader = Reader(lookup);
+        Ok((reader.positive(&THREADS)?.unwrap_or_else(cores), reader.isa()?))
     }
 
     /// Every variable with its meaning and default, as lines for `--help`.
@@ -177,6 +197,13 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         match self.parsed(variable)? {
             Some(0) => Err(wrong(variable, "0")),
             number => Ok(number),
+        }
+    }
+
+    fn isa(&self) -> Result<Isa, ConfigError> {
+        match self.parsed::<Isa>(&ISA)? {
+            Some(isa) if !isa.is_available() => Err(wrong(&ISA, isa.name())),
+            isa => Ok(isa.unwrap_or_else(Isa::best)),
         }
     }
 
@@ -226,6 +253,7 @@ mod tests {
             ("EMBER_S3_ENDPOINT", "localhost:9000"),
             ("EMBER_S3_PATH_STYLE", "maybe"),
             ("EMBER_THREADS", "0"),
+            ("EMBER_ISA", "sse9"),
             ("EMBER_LOG", "=="),
             ("EMBER_LOG_FORMAT", "xml"),
             ("PORT", "99999"),

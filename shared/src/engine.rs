@@ -6,7 +6,17 @@ mod plan;
 pub mod tensor;
 
 pub use graph::{Graph, Library, read as read_graph, write as write_graph};
+pub use emberlite_kernels::Isa;
 pub use plan::Plan;
+
+/// How many threads compute, and with which instruction set. It has to be said before the first model runs; without it
+/// there is one thread, and the best instruction set of the CPU.
+pub fn prepare(threads: usize, isa: Isa) {
+    emberlite_kernels::threads::set(threads);
+    if let Err(error) = isa.choose() {
+        tracing::warn!(%error, "kernels use another instruction set");
+    }
+}
 
 /// Why a graph can't be read, written, planned or run.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use emberlite_kernels::threads;
 use tract_core::internal::DatumType;
 use tract_core::model::TypedRunnableModel;
 use tract_core::prelude::{IntoArcTensor as _, IntoRunnable, TVec, Tensor, TypedModel};
@@ -37,7 +38,7 @@ impl Plan {
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Arc<Tensor>>, EngineError> {
         guarded(|| {
             let inputs: TVec<_> = inputs.into_iter().map(Into::into).collect();
-            let outputs = self.runnable.run(inputs).map_err(|error| explain(&error))?;
+            let outputs = threads::enter(|| self.runnable.run(inputs)).map_err(|error| explain(&error))?;
             outputs.into_iter().map(|output| without_symbols(output.into_arc_tensor())).collect()
         })
         .map_err(EngineError::Run)
