@@ -25,8 +25,10 @@ pub(crate) trait Lanes: Copy {
     type V: Copy;
     /// How many numbers a vector holds.
     const WIDTH: usize;
-    /// How many rows of three vectors fit into the registers, beside what feeds them.
+    /// How many rows a tile of products has: with [`Lanes::COLUMNS`] it fits into the registers, beside what feeds it.
     const ROWS: usize;
+    /// How many vectors of columns a tile has.
+    const COLUMNS: usize;
 
     unsafe fn splat(x: f32) -> Self::V;
     unsafe fn load(from: *const f32) -> Self::V;

@@ -1,4 +1,4 @@
-//! The product at the heart of float layers and attention: a few rows times three vectors of columns, in registers.
+//! The product at the heart of float layers and attention: a few rows times a few vectors of columns, in registers.
 
 use crate::lanes::Lanes;
 
@@ -59,8 +59,8 @@ pub(crate) struct Operands {
 /// The contract of [`Lanes`]; the operands and the target have as many elements as `rows` and `vectors` say.
 #[inline(always)]
 pub(crate) unsafe fn store_product<L: Lanes>(rows: usize, vectors: usize, operands: Operands, target: Target) {
-    for first in (0..vectors).step_by(3) {
-        let count = (vectors - first).min(3);
+    for first in (0..vectors).step_by(L::COLUMNS) {
+        let count = (vectors - first).min(L::COLUMNS);
         // SAFETY: within the caller's promise.
         let (operands, target) = unsafe {
             (
@@ -71,7 +71,7 @@ pub(crate) unsafe fn store_product<L: Lanes>(rows: usize, vectors: usize, operan
         // SAFETY: as above.
         unsafe {
             match count {
-                3 => by_rows::<L, 3>(rows, operands, target),
+                3 if L::COLUMNS >= 3 => by_rows::<L, 3>(rows, operands, target),
                 2 => by_rows::<L, 2>(rows, operands, target),
                 _ => by_rows::<L, 1>(rows, operands, target),
             }
@@ -86,8 +86,8 @@ unsafe fn by_rows<L: Lanes, const C: usize>(rows: usize, operands: Operands, tar
         match rows {
             8 if L::ROWS >= 8 => exactly::<L, 8, C>(operands, target),
             7 if L::ROWS >= 8 => exactly::<L, 7, C>(operands, target),
-            6 if L::ROWS >= 8 => exactly::<L, 6, C>(operands, target),
-            5 if L::ROWS >= 8 => exactly::<L, 5, C>(operands, target),
+            6 if L::ROWS >= 6 => exactly::<L, 6, C>(operands, target),
+            5 if L::ROWS >= 6 => exactly::<L, 5, C>(operands, target),
             4 => exactly::<L, 4, C>(operands, target),
             3 => exactly::<L, 3, C>(operands, target),
             2 => exactly::<L, 2, C>(operands, target),

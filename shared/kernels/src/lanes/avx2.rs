@@ -21,7 +21,8 @@ unsafe fn first(count: usize) -> __m256i {
 impl Lanes for Avx2 {
     type V = V;
     const WIDTH: usize = 8;
-    const ROWS: usize = 4;
+    const ROWS: usize = 6;
+    const COLUMNS: usize = 2;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> V {

@@ -20,6 +20,7 @@ impl Lanes for Avx512 {
     type V = V;
     const WIDTH: usize = 16;
     const ROWS: usize = 8;
+    const COLUMNS: usize = 3;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> V {

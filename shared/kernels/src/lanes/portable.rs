@@ -22,6 +22,7 @@ impl Lanes for Portable {
     type V = V;
     const WIDTH: usize = WIDTH;
     const ROWS: usize = 4;
+    const COLUMNS: usize = 2;
 
     #[inline(always)]
     unsafe fn splat(x: f32) -> V {

@@ -107,9 +107,9 @@ mod x86 {
         }
     }
 
-    /// Half a panel at a time, `C` vectors of eight sums by `M` rows, `step` adding the products of four bytes.
+    /// The panel part by part, `C` vectors of eight sums by `M` rows, `step` adding the products of four bytes.
     #[inline(always)]
-    unsafe fn halves<const M: usize, const C: usize>(
+    unsafe fn part<const M: usize, const C: usize>(
         operands: Operands,
         sums: &mut Sums,
         step: impl Fn(__m256i, __m256i, __m256i) -> __m256i,
@@ -143,12 +143,12 @@ mod x86 {
     pub(in super::super) struct AvxVnni;
 
     impl Dot for AvxVnni {
-        const ROWS: usize = 4;
+        const ROWS: usize = 6;
 
         #[inline(always)]
         unsafe fn tile<const M: usize>(operands: Operands, sums: &mut Sums) {
             // SAFETY: the caller's promise.
-            unsafe { halves::<M, 3>(operands, sums, |acc, row, column| _mm256_dpbusd_avx_epi32(acc, row, column)) }
+            unsafe { part::<M, 2>(operands, sums, |acc, row, column| _mm256_dpbusd_avx_epi32(acc, row, column)) }
         }
     }
 
@@ -162,7 +162,7 @@ mod x86 {
         unsafe fn tile<const M: usize>(operands: Operands, sums: &mut Sums) {
             // SAFETY: the caller's promise.
             unsafe {
-                halves::<M, 2>(operands, sums, |acc, row, column| {
+                part::<M, 2>(operands, sums, |acc, row, column| {
                     let pairs = _mm256_maddubs_epi16(row, column);
                     _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
                 })

@@ -129,8 +129,8 @@ unsafe fn tiles<L: Lanes, D: Dot>(
                 match count {
                     8 if D::ROWS >= 8 => D::tile::<8>(operands, &mut sums),
                     7 if D::ROWS >= 8 => D::tile::<7>(operands, &mut sums),
-                    6 if D::ROWS >= 8 => D::tile::<6>(operands, &mut sums),
-                    5 if D::ROWS >= 8 => D::tile::<5>(operands, &mut sums),
+                    6 if D::ROWS >= 6 => D::tile::<6>(operands, &mut sums),
+                    5 if D::ROWS >= 6 => D::tile::<5>(operands, &mut sums),
                     4 => D::tile::<4>(operands, &mut sums),
                     3 => D::tile::<3>(operands, &mut sums),
                     2 => D::tile::<2>(operands, &mut sums),
