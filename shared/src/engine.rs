@@ -5,8 +5,8 @@ mod graph;
 mod plan;
 pub mod tensor;
 
-pub use graph::{Graph, Library, read as read_graph, write as write_graph};
 pub use emberlite_kernels::Isa;
+pub use graph::{Graph, Library, read as read_graph, write as write_graph};
 pub use plan::Plan;
 
 /// How many threads compute, and with which instruction set. It has to be said before the first model runs; without it

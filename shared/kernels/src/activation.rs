@@ -81,7 +81,7 @@ unsafe fn activate_lanes<L: Lanes>(activation: Activation, values: *mut f32, cou
 /// # Panics
 /// If `x` is not twice as long as `out`, or `out` no multiple of `width`.
 pub fn gate(isa: Isa, activation: Activation, x: &[f32], width: usize, out: &mut [f32]) {
-    assert!(width > 0 && out.len() % width == 0 && x.len() == 2 * out.len(), "a gate halves its rows");
+    assert!(width > 0 && out.len().is_multiple_of(width) && x.len() == 2 * out.len(), "a gate halves its rows");
     let rows = out.len() / width;
     let out = Shared::new(out);
     let per_chunk = (CHUNK / width).max(1);

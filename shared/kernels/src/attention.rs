@@ -87,7 +87,7 @@ impl Attention<'_> {
             && self.keys.tokens == self.values.tokens
             && (!self.causal && self.window.is_none() || self.keys.tokens >= self.queries.tokens)
             && self.rotary.is_none_or(|table| {
-                self.width % 2 == 0 && table.len() >= self.keys.tokens.max(self.queries.tokens) * self.width
+                self.width.is_multiple_of(2) && table.len() >= self.keys.tokens.max(self.queries.tokens) * self.width
             })
             && self.masks.iter().all(mask)
     }

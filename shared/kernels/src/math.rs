@@ -14,8 +14,7 @@ use crate::lanes::Lanes;
 pub(crate) unsafe fn exp<L: Lanes>(x: L::V) -> L::V {
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    const COEFFICIENTS: [f32; 6] =
-        [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    const COEFFICIENTS: [f32; 6] = [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
     // SAFETY: the caller's promise.
     unsafe {
         let x = L::min(L::splat(88.0), L::max(L::splat(-87.3), x));
@@ -83,7 +82,7 @@ pub(crate) unsafe fn gelu<L: Lanes>(x: L::V) -> L::V {
 /// The contract of [`Lanes`].
 #[inline(always)]
 pub(crate) unsafe fn gelu_tanh<L: Lanes>(x: L::V) -> L::V {
-    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
     // SAFETY: the caller's promise.
     unsafe {
         let cube = L::mul(L::mul(x, x), L::mul(x, L::splat(0.044_715)));

@@ -36,7 +36,7 @@ impl Norm<'_> {
     /// If a length is not a multiple of the width, or not that of `x`.
     pub fn run(&self, isa: Isa, x: &[f32], residual: Option<&[f32]>, out: &mut [f32]) {
         let width = self.gain.len();
-        assert!(width > 0 && x.len() % width == 0 && x.len() == out.len(), "rows of {width}");
+        assert!(width > 0 && x.len().is_multiple_of(width) && x.len() == out.len(), "rows of {width}");
         assert!(residual.is_none_or(|residual| residual.len() == x.len()), "the residual is as long as the input");
         assert!(self.bias.is_none_or(|bias| bias.len() == width), "the bias is as wide as the gain");
         let rows = x.len() / width;
