@@ -18,8 +18,8 @@ pub use dtype::Dtype;
 pub use layout::{Entry, LayoutError, write as write_package};
 pub use loaded::{Model, ModelError};
 pub use manifest::{
-    Background, Channels, Dim, Example, FORMAT, Feature, ImageLayout, ImageSpec, Manifest, Problem, Resize, Role,
-    Section, Source, Task, TensorSpec, TextSpec, Verification,
+    Agreement, Background, Channels, Cosine, Dim, Example, FORMAT, Feature, ImageLayout, ImageSpec, Manifest, Problem,
+    Quantization, QuantizedLayer, Resize, Role, Section, Source, Task, TensorSpec, TextSpec, Verification, Vocabulary,
 };
 pub use name::{ModelName, NameError};
 pub use package::{Package, PackageError};

@@ -43,9 +43,11 @@ fn package(name: &str, factor: f32) -> (Digest, Vec<u8>) {
         features: Vec::new(),
         image: None,
         text: None,
+        vocabulary: None,
+        quantization: None,
         examples: Vec::new(),
         source: Source { file: "x".to_owned(), format: "test".to_owned(), producer: None, digest: Digest::of(b"") },
-        verification: Verification { batch_sizes: Vec::new(), inputs: 0, max_abs_difference: 0.0 },
+        verification: Verification::default(),
         sections: Default::default(),
     };
     let mut entries = vec![Entry::graph(&graph.text)];

@@ -1,6 +1,8 @@
 //! The manifest: everything a package says about its model in words and numbers, as JSON.
 
+mod quantization;
 mod text;
+mod vocabulary;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +10,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use quantization::{Agreement, Cosine, Quantization, QuantizedLayer};
 pub use text::{Problem, TextSpec};
+pub use vocabulary::Vocabulary;
 
 use super::{Digest, Dtype, ModelName};
 
@@ -46,6 +50,12 @@ pub struct Manifest {
     /// How a text becomes tensors, and tensors an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<TextSpec>,
+    /// What is left of the source's vocabulary, where it was trimmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<Vocabulary>,
+    /// How the weights were quantized, where they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantization: Option<Quantization>,
     /// Inputs to try the model with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<Example>,
@@ -268,25 +278,28 @@ pub struct Example {
     pub input: Value,
 }
 
-/// The file a package was made from.
+/// The file or folder a package was made from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
-    /// Its file name.
+    /// The name of the file, or of the folder.
     pub file: String,
-    /// Its format: `onnx`.
+    /// The format of the weights: `onnx` or `safetensors`.
     pub format: String,
     /// The program that wrote it, as the file tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub producer: Option<String>,
-    /// The digest of the file.
+    /// The digest of the file; of several files' digests, one after the other.
     pub digest: Digest,
 }
 
-/// How the packed graph was compared with the source graph before the package was written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How the packed graph was compared with the source graph before anything was quantized.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verification {
     /// The batch sizes both were run at.
     pub batch_sizes: Vec<usize>,
+    /// For a model of texts: the lengths in tokens both were run at, rows of several lengths padded to the longest too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lengths: Vec<usize>,
     /// How many inputs were compared, random and given ones.
     pub inputs: usize,
     /// The largest difference of any output element.

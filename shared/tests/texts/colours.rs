@@ -109,9 +109,11 @@ impl Colours {
             features: Vec::new(),
             image: None,
             text: Some(text),
+            vocabulary: None,
+            quantization: None,
             examples: Vec::new(),
             source: Source { file: "x".to_owned(), format: "test".to_owned(), producer: None, digest: Digest::of(b"") },
-            verification: Verification { batch_sizes: Vec::new(), inputs: 0, max_abs_difference: 0.0 },
+            verification: Verification::default(),
             sections: Default::default(),
         };
         let tokenizer = tokenizer();

@@ -27,6 +27,8 @@ fn manifest() -> Manifest {
         features: Vec::new(),
         image: None,
         text: None,
+        vocabulary: None,
+        quantization: None,
         examples: Vec::new(),
         source: Source {
             file: "sample.onnx".to_owned(),
@@ -34,7 +36,7 @@ fn manifest() -> Manifest {
             producer: None,
             digest: Digest::of(b"source"),
         },
-        verification: Verification { batch_sizes: vec![1, 3], inputs: 2, max_abs_difference: 0.0 },
+        verification: Verification { batch_sizes: vec![1, 3], inputs: 2, ..Verification::default() },
         sections: BTreeMap::new(),
     }
 }

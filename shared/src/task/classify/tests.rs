@@ -17,9 +17,11 @@ fn manifest(labels: &[&str], problem: Option<Problem>) -> Manifest {
         features: Vec::new(),
         image: None,
         text: Some(TextSpec { problem, ..text }),
+        vocabulary: None,
+        quantization: None,
         examples: Vec::new(),
         source: Source { file: String::new(), format: String::new(), producer: None, digest: Digest::of(b"") },
-        verification: Verification { batch_sizes: Vec::new(), inputs: 0, max_abs_difference: 0.0 },
+        verification: Verification::default(),
         sections: Default::default(),
     }
 }
