@@ -1,0 +1,118 @@
+//! `--quantize`: the weights of linear layers and embeddings in a smaller format, where that costs little.
+
+mod agreement;
+mod keep;
+mod sensitivity;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, anyhow};
+use clap::ValueEnum;
+use emberlite::ops::{Embedding, Linear, Table, WeightFormat};
+use serde::Deserialize;
+use tract_core::internal::{StaticName, TractResult, TypedModelPatch, TypedNode, TypedOp, format_err};
+use tract_core::prelude::TypedModel;
+use tract_core::transform::ModelTransform;
+
+pub use agreement::{Measure, rounded};
+pub use keep::Keep;
+pub use sensitivity::{Probe, errors};
+
+/// How weights are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// As they are in the source, in single precision
+    None,
+    /// Whole numbers with a scale for each output; activations are quantized on the fly
+    Int8,
+    /// Half precision
+    F16,
+    /// bfloat16, and half precision for embeddings
+    Bf16,
+}
+
+impl Scheme {
+    /// The format it gives to weights; `None` where it leaves them alone.
+    pub fn format(self) -> Option<WeightFormat> {
+        match self {
+            Self::None => None,
+            Self::Int8 => Some(WeightFormat::Int8),
+            Self::F16 => Some(WeightFormat::F16),
+            Self::Bf16 => Some(WeightFormat::Bf16),
+        }
+    }
+}
+
+/// The next higher precision: of a layer that is kept, or that has no form in `format`.
+pub fn higher(format: WeightFormat) -> WeightFormat {
+    match format {
+        WeightFormat::Int8 => WeightFormat::F16,
+        WeightFormat::F16 | WeightFormat::Bf16 | WeightFormat::F32 => WeightFormat::F32,
+    }
+}
+
+/// The names of the nodes whose weights can be quantized, in the graph's order.
+pub fn layers(model: &TypedModel) -> Vec<String> {
+    let has_weights = |node: &&TypedNode| node.op_is::<Linear>() || node.op_is::<Embedding>();
+    model.nodes().iter().filter(has_weights).map(|node| node.name.clone()).collect()
+}
+
+/// Gives the layers that are named the formats they are named with. A layer that has no form in its format gets the
+/// next higher one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quantize(pub BTreeMap<String, WeightFormat>);
+
+impl Quantize {
+    /// A copy of the model with its weights in these formats.
+    ///
+    /// # Errors
+    /// A patch that tract refuses.
+    pub fn applied(&self, model: &TypedModel) -> Result<TypedModel> {
+        let mut quantized = model.clone();
+        self.transform(&mut quantized).map_err(|error| anyhow!("quantizing the weights failed: {error:#}"))?;
+        Ok(quantized)
+    }
+}
+
+impl ModelTransform for Quantize {
+    fn name(&self) -> StaticName {
+        "quantize".into()
+    }
+
+    fn transform(&self, model: &mut TypedModel) -> TractResult<()> {
+        for id in 0..model.nodes().len() {
+            let node = model.node(id);
+            let Some(op) = self.0.get(&node.name).map(|format| in_format(node, *format)).transpose()?.flatten() else {
+                continue;
+            };
+            TypedModelPatch::replace_single_op(model, node, &node.inputs, op)?.apply(model)?;
+        }
+        model.compact()
+    }
+}
+
+/// The node's operator in another format; none if it has no weights.
+fn in_format(node: &TypedNode, format: WeightFormat) -> TractResult<Option<Box<dyn TypedOp>>> {
+    let failed = |reason: String| format_err!("{}: {reason}", node.name);
+    if let Some(linear) = node.op_as::<Linear>() {
+        let quantized = linear.clone().with_format(format);
+        let quantized = quantized.or_else(|_| linear.clone().with_format(higher(format))).map_err(failed)?;
+        return Ok(Some(Box::new(quantized)));
+    }
+    let Some(embedding) = node.op_as::<Embedding>() else { return Ok(None) };
+    let table_format = if format == WeightFormat::Bf16 { WeightFormat::F16 } else { format };
+    let table = |table: &Table| table.with_format(table_format).map_err(failed);
+    let tables = embedding.tables().iter().map(|(values, lookup)| Ok((table(values)?, *lookup)));
+    let quantized = Embedding::new(tables.collect::<TractResult<_>>()?).map_err(failed)?;
+    Ok(Some(Box::new(quantized)))
+}
+
+/// The format of a layer's weights; none for a node without.
+pub fn format_of(node: &TypedNode) -> Option<WeightFormat> {
+    let table = |embedding: &Embedding| embedding.tables().first().map(|(table, _)| table.format());
+    node.op_as::<Linear>().map(Linear::format).or_else(|| node.op_as::<Embedding>().and_then(table))
+}
+
+#[cfg(test)]
+mod tests;

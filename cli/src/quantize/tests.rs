@@ -1,0 +1,91 @@
+//! The transform on a graph: formats change, names and everything else stay.
+
+use emberlite::engine::Plan;
+use emberlite::ops::{Linear, Lookup, Pool, Pooling};
+use tract_core::internal::*;
+
+use super::*;
+
+fn table(rows: usize, width: usize) -> Table {
+    let values: Vec<f32> = (0..rows * width).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
+    Table::new(&values, rows, width).unwrap()
+}
+
+fn linear(outputs: usize, inputs: usize) -> Linear {
+    let values: Vec<f32> = (0..outputs * inputs).map(|i| ((i * 53 % 89) as f32 - 44.0) / 44.0).collect();
+    Linear::new(&values, outputs, inputs, None).unwrap()
+}
+
+/// Ids to rows of 8, to 6, to 8 again with a residual.
+fn model() -> TypedModel {
+    let mut model = TypedModel::default();
+    let shape = ["N", "S"].map(|symbol| TDim::from(model.symbols.sym(symbol)));
+    let ids = model.add_source("ids", i64::fact(shape)).unwrap();
+    let embedding = Embedding::new(vec![(table(20, 8), Lookup::Input(0))]).unwrap();
+    let embedded = model.wire_node("words", embedding, &[ids]).unwrap()[0];
+    let down = model.wire_node("down", linear(6, 8), &[embedded]).unwrap()[0];
+    let up = model.wire_node("up", linear(8, 6).with_residual(), &[down, embedded]).unwrap()[0];
+    model.select_output_outlets(&[up]).unwrap();
+    model.set_outlet_label(up, "hidden".to_owned()).unwrap();
+    model
+}
+
+fn run(model: TypedModel) -> Vec<f32> {
+    let ids = tensor2(&[[1i64, 19, 4], [0, 7, 7]]);
+    let outputs = Plan::new(model).unwrap().run(vec![ids]).unwrap();
+    outputs[0].try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().to_vec()
+}
+
+fn formats(model: &TypedModel) -> BTreeMap<String, WeightFormat> {
+    model.nodes().iter().filter_map(|node| Some((node.name.clone(), format_of(node)?))).collect()
+}
+
+#[test]
+fn named_layers_change_their_format_and_keep_their_names() {
+    let before = model();
+    assert_eq!(layers(&before), ["words", "down", "up"]);
+    let wanted = BTreeMap::from([("words".to_owned(), WeightFormat::Int8), ("up".to_owned(), WeightFormat::Bf16)]);
+    let after = Quantize(wanted.clone()).applied(&before).unwrap();
+    assert_eq!(formats(&after), [("down".to_owned(), WeightFormat::F32)].into_iter().chain(wanted).collect());
+    assert_eq!(after.outlet_label(after.outputs[0]), Some("hidden"));
+    assert_eq!(after.nodes().len(), before.nodes().len());
+}
+
+#[test]
+fn outputs_stay_near_those_of_the_source() {
+    let expected = run(model());
+    for (format, tolerance) in [(WeightFormat::F16, 4e-3), (WeightFormat::Bf16, 3e-2), (WeightFormat::Int8, 1e-1)] {
+        let all = Quantize(layers(&model()).into_iter().map(|layer| (layer, format)).collect());
+        let got = run(all.applied(&model()).unwrap());
+        let largest = expected.iter().zip(&got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(largest > 0.0 && largest < tolerance, "{format:?}: {largest}");
+    }
+}
+
+#[test]
+fn a_table_has_no_bf16_and_gets_f16() {
+    let all = Quantize([("words".to_owned(), WeightFormat::Bf16)].into());
+    assert_eq!(formats(&all.applied(&model()).unwrap())["words"], WeightFormat::F16);
+}
+
+#[test]
+fn a_layer_with_one_great_weight_costs_more_than_another() {
+    let mut model = model();
+    let mut values = linear(8, 8).dense();
+    values.chunks_mut(8).for_each(|row| row[3] = 40.0);
+    let spiky = Linear::new(&values, 8, 8, None).unwrap();
+    let hidden = model.outputs[0];
+    let ids = model.inputs[0];
+    let spiky = model.wire_node("spiky", spiky, &[hidden]).unwrap()[0];
+    let even = model.wire_node("even", linear(8, 8), &[spiky]).unwrap()[0];
+    let pooled = model.wire_node("pool", Pool { pooling: Pooling::Mean }, &[even, ids]).unwrap()[0];
+    model.select_output_outlets(&[pooled]).unwrap();
+
+    let probe = Probe { inputs: vec![vec![tensor2(&[[1i64, 19, 4], [5, 7, 7]])]] };
+    let layers = layers(&model);
+    let (counted, done) = (std::cell::Cell::new(0), layers.len());
+    let measured = errors(&model, &layers, WeightFormat::Int8, &probe, Measure::Vectors, || counted.update(|n| n + 1));
+    let errors = measured.unwrap();
+    assert_eq!((errors.len(), counted.get()), (done, done));
+    assert!(errors.iter().all(|(layer, error)| layer == "spiky" || *error < errors["spiky"]), "{errors:?}");
+}
