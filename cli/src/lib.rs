@@ -5,5 +5,8 @@ pub mod inspect;
 pub mod pack;
 pub mod progress;
 pub mod push;
+pub mod quantize;
 pub mod recipe;
 pub mod serve;
+pub mod texts;
+pub mod vocabulary;

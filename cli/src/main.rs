@@ -10,9 +10,12 @@ use clap::{Args, Parser, Subcommand};
 use emberlite::config::Config;
 use emberlite::engine;
 use emberlite::model::{ModelName, Task};
+use emberlite::ops::Pooling;
 use emberlite::store::{Location, S3Settings, Store};
 use emberlite_cli::pack::{self, Report, Request};
+use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
+use emberlite_cli::texts::TextFile;
 use emberlite_cli::{inspect, push, serve};
 use serde::Serialize;
 
@@ -38,7 +41,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Pack {
-    /// A model file (.onnx), a recipe (pack.toml), or the folder of one
+    /// A model file (.onnx), a recipe (pack.toml), the folder of one, or a Hugging Face folder
     source: PathBuf,
     /// Where the package goes [default: NAME.ember]
     #[arg(short, long)]
@@ -46,7 +49,7 @@ struct Pack {
     /// The model's name in URLs and in the store [default: the file's name]
     #[arg(long)]
     name: Option<ModelName>,
-    /// What the model is for
+    /// What the model is for: predict, embed, classify or rerank [default: what its folder tells]
     #[arg(long, value_parser = parse_task)]
     task: Option<Task>,
     /// The classes in the order of their ids, separated by commas
@@ -55,12 +58,63 @@ struct Pack {
     /// The recipe for a model file that has none beside it
     #[arg(long)]
     recipe: Option<PathBuf>,
+    #[command(flatten)]
+    texts: Texts,
     /// A JSON file whose value goes into a request's "input": the package must answer it as the model does (repeatable)
     #[arg(long)]
     input: Vec<PathBuf>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What a model of texts makes of them, and how its weights are written down
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Models of texts")]
+struct Texts {
+    /// How weights are written down [default: int8; the report shows what that costs]
+    #[arg(long)]
+    quantize: Option<Scheme>,
+    /// Layers to keep in a higher precision, by names in which * stands for any text; auto keeps those that int8 costs
+    /// more than 0.001 of the cosine (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    keep: Vec<String>,
+    /// Texts to measure the loss on: one a line, or a .csv, .tsv or .jsonl file [default: built-in sentences]
+    #[arg(long, value_name = "FILE")]
+    calibration: Option<PathBuf>,
+    /// Keep only the tokens that these texts need; a file as for --calibration
+    #[arg(long, value_name = "FILE")]
+    vocab_from: Option<PathBuf>,
+    /// The column or field of those files that holds the text [default: text]
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+    /// The longest text in tokens; what is beyond is cut off
+    #[arg(long, value_name = "N")]
+    max_tokens: Option<usize>,
+    /// How the tokens' vectors become one: cls, mean, max, mean_sqrt or last_token
+    #[arg(long, value_parser = parse_pooling)]
+    pooling: Option<Pooling>,
+    /// Whether vectors are scaled to a length of 1
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    normalize: Option<bool>,
+}
+
+impl Texts {
+    /// What is said here goes before what the recipe says.
+    fn apply(self, recipe: &mut Recipe) {
+        let file = |file: Option<PathBuf>| file.map(|file| TextFile { file, column: self.column.clone() });
+        recipe.vocabulary = file(self.vocab_from).or(recipe.vocabulary.take());
+        let quantize = &mut recipe.quantize;
+        quantize.calibration = file(self.calibration).or(quantize.calibration.take());
+        quantize.scheme = self.quantize.or(quantize.scheme);
+        if !self.keep.is_empty() {
+            quantize.keep = self.keep;
+        }
+        let text = &mut recipe.text;
+        text.max_tokens = self.max_tokens.or(text.max_tokens);
+        text.pooling = self.pooling.or(text.pooling);
+        text.normalize = self.normalize.or(text.normalize);
+    }
 }
 
 #[derive(Debug, Args)]
@@ -112,6 +166,10 @@ fn parse_task(text: &str) -> Result<Task, String> {
     serde_json::from_value(text.into()).map_err(|_| "expected predict, embed, classify or rerank".to_owned())
 }
 
+fn parse_pooling(text: &str) -> Result<Pooling, String> {
+    serde_json::from_value(text.into()).map_err(|_| "expected cls, mean, max, mean_sqrt or last_token".to_owned())
+}
+
 fn main() -> ExitCode {
     let command = Command::parse();
     match run(command.action) {
@@ -148,6 +206,7 @@ fn pack(args: Pack) -> Result<()> {
     if !args.labels.is_empty() {
         recipe.labels = args.labels;
     }
+    args.texts.apply(&mut recipe);
     let inputs = args.input.iter().map(|file| {
         let text = fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Shows what is being done until it is dropped; silent where standard error is no terminal.
 #[derive(Debug)]
@@ -18,7 +18,22 @@ impl Progress {
 
     /// Goes on to another step.
     pub fn step(&self, step: impl Into<String>) {
+        self.0.set_style(ProgressStyle::default_spinner());
         self.0.set_message(step.into());
+    }
+
+    /// Goes on to a step of so many parts.
+    pub fn count(&self, step: impl Into<String>, parts: usize) {
+        let style = ProgressStyle::with_template("{spinner} {msg} {bar:30} {pos}/{len}");
+        self.0.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.0.set_message(step.into());
+        self.0.set_length(parts as u64);
+        self.0.set_position(0);
+    }
+
+    /// One of the parts is done.
+    pub fn advance(&self) {
+        self.0.inc(1);
     }
 }
 

@@ -1,21 +1,29 @@
 //! The recipe `pack.toml`: what a model file does not tell about its model.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use emberlite::model::{Example, Feature, ImageSpec, ModelName, Role, Task};
+use emberlite::ops::{Pooling, WeightFormat};
 use serde::Deserialize;
+
+use crate::pack;
+use crate::quantize::Scheme;
+use crate::texts::TextFile;
 
 /// The file that makes a folder a recipe.
 pub const FILE: &str = "pack.toml";
+/// The files of which a model's own folder has one.
+const MODEL_FOLDER: [&str; 2] = ["config.json", "modules.json"];
 
 /// What to pack, and what to say about it. Whatever is absent is inferred from the model file.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
-    /// The model file, relative to the recipe.
+    /// The model's file or folder, relative to the recipe.
     #[serde(default)]
     pub model: PathBuf,
     /// The model's name; by default the file's.
@@ -39,9 +47,49 @@ pub struct Recipe {
     pub features: Vec<Feature>,
     /// How an image becomes a tensor.
     pub image: Option<ImageSpec>,
+    /// What a model of texts makes of them.
+    #[serde(default)]
+    pub text: TextSettings,
+    /// How the weights of a model of texts are written down.
+    #[serde(default)]
+    pub quantize: QuantizeSettings,
+    /// Texts whose tokens are to be kept; all tokens are where there are none.
+    pub vocabulary: Option<TextFile>,
     /// Inputs to try the model with; the packer compares their answers before and after too.
     #[serde(default)]
     pub examples: Vec<Example>,
+}
+
+/// What is said about a model of texts; what is absent is as its folder says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextSettings {
+    /// The longest input in tokens.
+    pub max_tokens: Option<usize>,
+    /// How the tokens' vectors become one.
+    pub pooling: Option<Pooling>,
+    /// Whether vectors are scaled to a length of 1.
+    pub normalize: Option<bool>,
+}
+
+/// How the weights of a model of texts are written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuantizeSettings {
+    /// The format; by default int8.
+    pub scheme: Option<Scheme>,
+    /// Patterns for the names of layers that stay in a higher precision; `auto` for those whose error stands out.
+    #[serde(default)]
+    pub keep: Vec<String>,
+    /// Texts to measure the loss on; there are built-in ones.
+    pub calibration: Option<TextFile>,
+}
+
+impl QuantizeSettings {
+    /// The format of a text model's weights; none where they stay as they are.
+    pub fn format(&self) -> Option<WeightFormat> {
+        self.scheme.unwrap_or(Scheme::Int8).format()
+    }
 }
 
 /// What a recipe says of an output.
@@ -53,7 +101,7 @@ pub struct Output {
 }
 
 impl Recipe {
-    /// The recipe for a source: a folder with a `pack.toml`, such a file itself, or a model file without one.
+    /// The recipe for a source: a folder with a `pack.toml`, such a file itself, or a model's file or folder without one.
     ///
     /// # Errors
     /// A source that is not there, a folder without a recipe, or a recipe that can't be read.
@@ -63,15 +111,36 @@ impl Recipe {
         }
         if source.is_dir() {
             let file = source.join(FILE);
-            if !file.is_file() {
-                bail!("{} has no {FILE}: name the model file, or write a recipe beside it", source.display());
+            if file.is_file() {
+                return Self::read(&file);
             }
-            return Self::read(&file);
+            if MODEL_FOLDER.iter().any(|file| source.join(file).is_file()) {
+                return Ok(Self { model: source.to_owned(), ..Self::default() });
+            }
+            bail!(
+                "{} has no {FILE}, and no {} either: name the model file, or write a recipe beside it",
+                source.display(),
+                MODEL_FOLDER.join(" or ")
+            );
         }
         if source.extension().is_some_and(|extension| extension == "toml") {
             return Self::read(source);
         }
         Ok(Self { model: source.to_owned(), ..Self::default() })
+    }
+
+    /// What is set that only models of texts have.
+    pub fn text_settings(&self) -> Vec<&'static str> {
+        let set = [
+            ("max_tokens", self.text.max_tokens.is_some()),
+            ("pooling", self.text.pooling.is_some()),
+            ("normalize", self.text.normalize.is_some()),
+            ("quantize", self.quantize.format().is_some() && self.quantize.scheme.is_some()),
+            ("keep", !self.quantize.keep.is_empty()),
+            ("calibration", self.quantize.calibration.is_some()),
+            ("vocabulary", self.vocabulary.is_some()),
+        ];
+        set.into_iter().filter_map(|(name, set)| set.then_some(name)).collect()
     }
 
     /// Reads a recipe; the model's path becomes relative to where the recipe is.
@@ -84,7 +153,11 @@ impl Recipe {
         if recipe.model.as_os_str().is_empty() {
             bail!("{} names no model: expected model = \"FILE\"", file.display());
         }
-        recipe.model = file.parent().unwrap_or(Path::new("")).join(&recipe.model);
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let texts = recipe.quantize.calibration.iter_mut().chain(&mut recipe.vocabulary).map(|texts| &mut texts.file);
+        for path in texts.chain([&mut recipe.model]) {
+            *path = folder.join(&path);
+        }
         Ok(recipe)
     }
 
@@ -96,7 +169,11 @@ impl Recipe {
         if let Some(name) = &self.name {
             return Ok(name.clone());
         }
-        let stem = self.model.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        stem.replace(' ', "-").parse().context("the file's name makes no model name: give one with --name")
+        let file = pack::file_name(&self.model);
+        let is_file = !self.model.is_dir();
+        let stem =
+            Path::new(&file).file_stem().filter(|_| is_file).map_or(file.as_str().into(), OsStr::to_string_lossy);
+        let spelled = stem.to_ascii_lowercase().replace(|letter: char| letter == ' ' || letter == '.', "-");
+        spelled.parse().context("the file's name makes no model name: give one with --name")
     }
 }

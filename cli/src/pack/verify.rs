@@ -1,5 +1,7 @@
 //! The check before a package is written: the model as imported and the package as loaded give the same outputs.
 
+mod texts;
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -10,13 +12,18 @@ use serde_json::Value;
 use tract_core::prelude::Tensor;
 
 use super::samples::{Sampler, Words};
+pub(super) use texts::compare_texts;
 
 /// Batch sizes that reach the different paths of the kernels.
 const BATCH_SIZES: [usize; 4] = [1, 2, 7, 64];
 /// How many random inputs are tried at each of them.
 const RANDOM_INPUTS: usize = 3;
+/// Nothing is computed in another way.
+const TOLERANCE: Tolerance = Tolerance(1e-5);
+
 /// The difference that a number may have, in parts of its size, or of 1 where it is smaller.
-const TOLERANCE: f64 = 1e-5;
+#[derive(Clone, Copy, Debug)]
+struct Tolerance(f64);
 
 /// Compares both on random inputs and on the given ones; texts are drawn from `words`.
 pub(super) fn compare(before: &Plan, after: &Model, words: &Words, given: &[&Value]) -> Result<Verification> {
@@ -24,7 +31,7 @@ pub(super) fn compare(before: &Plan, after: &Model, words: &Words, given: &[&Val
     let batched = manifest.inputs.iter().any(|input| input.is_batched());
     let batch_sizes = if batched { BATCH_SIZES.to_vec() } else { vec![1] };
     let mut sampler = Sampler::new(0, words);
-    let mut verification = Verification { batch_sizes, inputs: 0, max_abs_difference: 0.0 };
+    let mut verification = Verification { batch_sizes, ..Verification::default() };
     for rows in verification.batch_sizes.clone() {
         for _ in 0..RANDOM_INPUTS {
             let inputs = sampler.inputs(manifest, rows)?;
@@ -45,24 +52,29 @@ pub(super) fn compare(before: &Plan, after: &Model, words: &Words, given: &[&Val
 fn compare_one(before: &Plan, after: &Model, inputs: Vec<Tensor>, verification: &mut Verification) -> Result<()> {
     let expected = before.run(inputs.clone()).context("the imported model fails")?;
     let got = after.run(inputs).context("the packed model fails")?;
-    let difference = largest_difference(after.manifest(), &expected, &got)?;
+    let difference = largest_difference(after.manifest(), &expected, &got, TOLERANCE)?;
     verification.inputs += 1;
     verification.max_abs_difference = verification.max_abs_difference.max(difference);
     Ok(())
 }
 
-fn largest_difference(manifest: &Manifest, expected: &[Arc<Tensor>], got: &[Arc<Tensor>]) -> Result<f64> {
+fn largest_difference(
+    manifest: &Manifest,
+    expected: &[Arc<Tensor>],
+    got: &[Arc<Tensor>],
+    tolerance: Tolerance,
+) -> Result<f64> {
     ensure!(expected.len() == got.len(), "expected {} outputs, got {}", expected.len(), got.len());
     let mut largest = 0.0f64;
     for ((spec, expected), got) in manifest.outputs.iter().zip(expected).zip(got) {
-        let difference = difference(expected, got).with_context(|| format!("output {:?}", spec.name))?;
+        let difference = difference(expected, got, tolerance).with_context(|| format!("output {:?}", spec.name))?;
         largest = largest.max(difference);
     }
     Ok(largest)
 }
 
 /// The largest difference of two outputs; one beyond the tolerance is an error.
-fn difference(expected: &Tensor, got: &Tensor) -> Result<f64> {
+fn difference(expected: &Tensor, got: &Tensor, tolerance: Tolerance) -> Result<f64> {
     ensure!(expected.shape() == got.shape(), "expected the shape {:?}, got {:?}", expected.shape(), got.shape());
     ensure!(
         expected.datum_type() == got.datum_type(),
@@ -81,7 +93,7 @@ fn difference(expected: &Tensor, got: &Tensor) -> Result<f64> {
             continue;
         }
         let difference = (expected - got).abs();
-        let within = difference <= TOLERANCE * expected.abs().max(1.0);
+        let within = difference <= tolerance.0 * expected.abs().max(1.0);
         if !within {
             bail!("element {index}: expected {expected}, got {got}");
         }
@@ -105,22 +117,22 @@ mod tests {
     #[test]
     fn differences_beyond_the_tolerance_are_told() {
         let expected = tensor1(&[1.0f32, f32::NAN, 1000.0]);
-        assert_eq!(difference(&expected, &expected).unwrap(), 0.0);
+        assert_eq!(difference(&expected, &expected, TOLERANCE).unwrap(), 0.0);
         let near = tensor1(&[1.0f32, f32::NAN, 1000.001]);
-        assert!(difference(&expected, &near).unwrap() > 0.0);
+        assert!(difference(&expected, &near, TOLERANCE).unwrap() > 0.0);
         let far = tensor1(&[1.1f32, f32::NAN, 1000.0]);
         assert_eq!(
-            difference(&expected, &far).unwrap_err().to_string(),
+            difference(&expected, &far, TOLERANCE).unwrap_err().to_string(),
             "element 0: expected 1, got 1.100000023841858"
         );
         let missing = tensor1(&[f32::NAN, f32::NAN, 1000.0]);
-        assert!(difference(&expected, &missing).is_err());
+        assert!(difference(&expected, &missing, TOLERANCE).is_err());
     }
 
     #[test]
     fn labels_must_be_the_same() {
         let labels = |text: &str| tensor1(&[text.to_owned()]);
-        assert!(difference(&labels("good"), &labels("good")).is_ok());
-        assert!(difference(&labels("good"), &labels("bad")).is_err());
+        assert!(difference(&labels("good"), &labels("good"), TOLERANCE).is_ok());
+        assert!(difference(&labels("good"), &labels("bad"), TOLERANCE).is_err());
     }
 }

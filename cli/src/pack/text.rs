@@ -1,0 +1,80 @@
+//! Packing a model of texts: fused, its vocabulary trimmed, checked against its source, then quantized.
+
+mod quantization;
+mod samples;
+mod settings;
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
+use emberlite::engine::Plan;
+use emberlite::model::{Task, TextSpec, Vocabulary};
+use tract_core::prelude::TypedModel;
+
+use super::{Draft, describe, verify};
+use crate::import::Imported;
+use crate::progress::Progress;
+use crate::recipe::Recipe;
+use crate::vocabulary::{self, Needs, Trimmed};
+use quantization::Quantizing;
+pub(super) use samples::{Sample, Samples, Side};
+pub(super) use settings::resolve;
+
+/// A model of texts: what it is for, and how texts become its inputs.
+pub(super) struct Texts {
+    task: Task,
+    spec: TextSpec,
+    tokenizer: Vec<u8>,
+}
+
+/// What the package of a model of texts is written from.
+pub(super) fn draft(recipe: &Recipe, mut imported: Imported, texts: Texts, progress: &Progress) -> Result<Draft> {
+    if let Some(pooling) = recipe.text.pooling {
+        settings::set_pooling(&mut imported.model, pooling)?;
+    }
+    let mut manifest = describe::describe(recipe, &imported, texts.task)?;
+    settings::check_interface(&mut manifest, &texts.spec)?;
+    manifest.text = Some(texts.spec.clone());
+
+    let mut model = imported.model.clone();
+
+    let corpus = recipe.vocabulary.as_ref().map(|file| file.read()).transpose()?;
+    let trimmed = match &corpus {
+        Some(corpus) => {
+            progress.step("trimming the vocabulary");
+            Some(trim(&mut model, &texts, corpus)?)
+        }
+        None => None,
+    };
+    if let (Some(trimmed), Some(spec), Some(corpus)) = (&trimmed, &mut manifest.text, &corpus) {
+        spec.padding_id = trimmed.id(spec.padding_id).context("no token pads a text")?;
+        manifest.vocabulary = Some(Vocabulary { tokens: trimmed.kept.len(), of: trimmed.of, texts: corpus.len() });
+    }
+    let rows = vocabulary::rows(&model, &texts.spec.ids);
+    let samples = Samples::new(recipe, &manifest, &texts, corpus, trimmed.as_ref(), rows)?;
+    let tokenizer = match trimmed {
+        Some(trimmed) => trimmed.tokenizer,
+        None => vocabulary::minified(&texts.tokenizer)?,
+    };
+
+    progress.step("planning the model as it was imported");
+    let source = Plan::new(imported.model)?;
+    progress.step("comparing the package with the model");
+    let mut draft = Draft::new(manifest, &model, Some(tokenizer))?;
+    draft.manifest.verification = verify::compare_texts(&source, &draft.load()?, &samples)?;
+    match recipe.quantize.format() {
+        Some(format) => {
+            Quantizing { format, recipe, model: &model, source: &source, samples: &samples, progress }.apply(draft)
+        }
+        None => Ok(draft),
+    }
+}
+
+fn trim(model: &mut TypedModel, texts: &Texts, corpus: &[String]) -> Result<Trimmed> {
+    let mut ids: BTreeSet<i64> = vocabulary::counted_ids(model).collect();
+    ids.insert(texts.spec.padding_id);
+    let needs = Needs { prompts: texts.spec.prompts.values().cloned().collect(), ids };
+    let trimmed = vocabulary::trim(&texts.tokenizer, corpus, &needs)?;
+    vocabulary::slice(model, &texts.spec.ids, &trimmed.kept)?;
+    Ok(trimmed)
+}
