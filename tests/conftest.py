@@ -13,6 +13,7 @@ from support import clouds
 from support.packages import MODELS, Command, Package, variant
 from support.processes import FAKE_AWS, ROOT, RUNNING, MotoServer, Process, Server, environment, target_folder
 from support.store import Bucket
+from support.texts import ENCODERS
 
 os.environ.update(FAKE_AWS)
 
@@ -101,6 +102,30 @@ def serve(binaries, log_file):
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def text_store(binaries, tmp_path_factory) -> Path:
+    """A store with small encoders, one for each kind of task."""
+    folder = tmp_path_factory.mktemp("encoders")
+    command = Command(binaries.emberlite, folder)
+    for name, encoder in ENCODERS.items():
+        package = folder / f"{name}.ember"
+        command.json("pack", encoder.path, "--name", name, "-o", package)
+        command.json("push", package, "--store", folder / "store")
+    return folder / "store"
+
+
+@pytest.fixture(scope="session")
+def text_servers(binaries, log_file, text_store):
+    """The functions that take texts, as HTTP servers, by their names."""
+    started = {}
+    for name in ("embed", "classify"):
+        env = environment(PORT="0", EMBER_HOST="127.0.0.1", EMBER_STORE=str(text_store))
+        started[name] = Server(name, [binaries.functions[name]], log_file(name), env)
+    yield started
+    for server in started.values():
+        server.stop()
+
+
 @pytest.fixture
 def predict_server(binaries, log_file):
     """Starts the function's binary as an HTTP server with these variables."""
@@ -144,9 +169,9 @@ def lambda_function(binaries, log_file):
     program = Path(sys.executable).with_name("cargo-lambda")
     started = []
 
-    def start(**variables: str) -> clouds.Function:
+    def start(name: str = "predict", **variables: str) -> clouds.Function:
         logs = log_file("cargo-lambda"), log_file("function")
-        started.append(clouds.Function(binaries.predict, program, logs, **variables))
+        started.append(clouds.Function(binaries.functions[name], program, logs, **variables))
         return started[-1]
 
     yield start
