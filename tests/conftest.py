@@ -104,12 +104,12 @@ def serve(binaries, log_file):
 
 @pytest.fixture(scope="session")
 def text_store(binaries, tmp_path_factory) -> Path:
-    """A store with small encoders, one for each kind of task."""
+    """A store with small encoders in single precision, one for each kind of task."""
     folder = tmp_path_factory.mktemp("encoders")
     command = Command(binaries.emberlite, folder)
     for name, encoder in ENCODERS.items():
         package = folder / f"{name}.ember"
-        command.json("pack", encoder.path, "--name", name, "-o", package)
+        command.json("pack", encoder.path, "--name", name, "--quantize", "none", "-o", package)
         command.json("push", package, "--store", folder / "store")
     return folder / "store"
 
