@@ -1,5 +1,8 @@
 //! `emberlite inspect`: what is in a package, once its every byte has been checked.
 
+mod parts;
+mod text;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -7,6 +10,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use emberlite::model::{Digest, Manifest, Package, PackageBytes, Role};
 use serde::Serialize;
+
+use crate::pack::{Checked, Quantized};
+use parts::Parts;
+use text::TextPart;
 
 /// What a package holds.
 #[derive(Debug, Serialize)]
@@ -16,6 +23,7 @@ pub struct Inspection {
     manifest: Manifest,
     /// How often each operator stands in the graph.
     operators: BTreeMap<String, usize>,
+    parts: Parts,
     sections: Vec<Section>,
 }
 
@@ -49,11 +57,13 @@ pub fn inspect(file: &Path) -> Result<Inspection> {
         })
         .collect();
     sections.sort_by_key(|section| std::cmp::Reverse(section.bytes));
+    let parts = Parts::of(&package, &graph);
     Ok(Inspection {
         digest: *package.digest(),
         package_bytes: package.size_bytes(),
         manifest: package.manifest().clone(),
         operators,
+        parts,
         sections,
     })
 }
@@ -97,6 +107,9 @@ impl fmt::Display for Inspection {
             let names: Vec<_> = manifest.features.iter().map(|feature| feature.name.as_str()).collect();
             writeln!(f, "\nFeatures ({})\n  {}", names.len(), names.join(", "))?;
         }
+        if let Some(text) = &manifest.text {
+            write!(f, "\nTexts\n{}", TextPart { text, vocabulary: manifest.vocabulary.as_ref() })?;
+        }
         writeln!(f, "\nOperators")?;
         for (operator, count) in &self.operators {
             writeln!(f, "  {operator:<28} {count}")?;
@@ -105,11 +118,10 @@ impl fmt::Display for Inspection {
         for Section { name, dtype, shape, bytes } in &self.sections {
             writeln!(f, "  {name:<36} {dtype:<6} {:<16} {bytes:>10} bytes", format!("{shape:?}"))?;
         }
-        let verification = &manifest.verification;
-        write!(
-            f,
-            "\nChecked against the source on {} inputs at batch sizes {:?}; largest difference {:.1e}",
-            verification.inputs, verification.batch_sizes, verification.max_abs_difference
-        )
+        write!(f, "\nParts\n{}", self.parts)?;
+        if let Some(quantization) = &manifest.quantization {
+            writeln!(f, "\nQuantization\n{}", Quantized(quantization))?;
+        }
+        write!(f, "\nChecked against the source: {}", Checked(&manifest.verification))
     }
 }
