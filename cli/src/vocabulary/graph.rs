@@ -1,7 +1,7 @@
 //! The embeddings of a graph, cut to the rows that a trimmed vocabulary has.
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use emberlite::ops::{Embedding, Lookup, Table};
+use emberlite::ops::{Embedding, Lookup, PositionBias, Table};
 use tract_core::internal::TypedModelPatch;
 use tract_core::prelude::{OutletId, TypedModel};
 
@@ -36,6 +36,10 @@ pub fn slice(model: &mut TypedModel, input: &str, kept: &[i64]) -> Result<()> {
     let users: Vec<usize> = model.node(ids.node).outputs[ids.slot].successors.iter().map(|inlet| inlet.node).collect();
     for user in users {
         let node = model.node(user);
+        // It needs to know how long the texts are, and no more.
+        if node.op_is::<PositionBias>() {
+            continue;
+        }
         let embedding = node.op_as::<Embedding>().with_context(|| {
             format!("the vocabulary can't be trimmed: `{}` ({}) reads the ids themselves", node.name, node.op.name())
         })?;
