@@ -173,7 +173,7 @@ impl Recipe {
         let is_file = !self.model.is_dir();
         let stem =
             Path::new(&file).file_stem().filter(|_| is_file).map_or(file.as_str().into(), OsStr::to_string_lossy);
-        let spelled = stem.to_ascii_lowercase().replace(|letter: char| letter == ' ' || letter == '.', "-");
+        let spelled = stem.to_ascii_lowercase().replace([' ', '.'], "-");
         spelled.parse().context("the file's name makes no model name: give one with --name")
     }
 }
