@@ -51,6 +51,7 @@ def test_a_folder_is_packed_in_int8_and_told_what_that_costs(emberlite, folder):
     assert 0.999 < quantization["agreement"]["cosine"]["mean"] < 1
     assert quantization["agreement"]["cosine"]["least"] <= quantization["agreement"]["cosine"]["mean"]
     assert quantization["agreement"]["texts"] >= 40
+    assert quantization["agreement"]["isa"] in ("portable", "avx2", "avxvnni", "avx512")
 
 
 @pytest.mark.parametrize("folder", ARCHITECTURES)

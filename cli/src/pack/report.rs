@@ -80,8 +80,8 @@ pub struct Quantized<'a>(pub &'a Quantization);
 impl fmt::Display for Quantized<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Quantization { scheme, kept, layers, agreement } = self.0;
-        let Agreement { texts, cosine, labels, max_abs_difference } = agreement;
-        write!(f, "  weights  {scheme:?}, against the source on {texts} texts: ")?;
+        let Agreement { texts, isa, cosine, labels, max_abs_difference } = agreement;
+        write!(f, "  weights  {scheme:?}, against the source on {texts} texts with {isa}: ")?;
         if let Some(cosine) = cosine {
             write!(f, "cosine {:.5} in the mean, {:.5} at least", cosine.mean, cosine.least)?;
         } else {

@@ -1,5 +1,6 @@
 //! How near two models' outputs are, row by row.
 
+use emberlite::engine::Isa;
 use emberlite::model::{Agreement, Cosine, Problem, Task};
 
 /// What outputs are, and so how they are compared.
@@ -53,7 +54,8 @@ impl Measure {
                 labels = Some(same.count() as f64 / texts.max(1) as f64);
             }
         }
-        Agreement { texts, cosine, labels, max_abs_difference }
+        let isa = Isa::current().to_string();
+        Agreement { texts, isa, cosine, labels, max_abs_difference }
     }
 }
 

@@ -36,6 +36,9 @@ pub struct QuantizedLayer {
 pub struct Agreement {
     /// How many texts both were run on.
     pub texts: usize,
+    /// The instruction set they were run on: activations have 7 bits on `avx2`, 8 on others.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub isa: String,
     /// For vectors: their cosine to the source's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cosine: Option<Cosine>,
