@@ -21,6 +21,9 @@ const MODEL_TEXTS: usize = 128;
 /// A mean cosine, or a part of equal labels, that the user should know of.
 const POOR: f64 = 0.99;
 
+/// What is said of a graph that our operators fit nowhere in.
+const NOTHING: &str = "no linear layer and no embedding of the graph is known as one: nothing is quantized";
+
 /// What is quantized, and what it is compared with.
 pub(super) struct Quantizing<'a> {
     pub(super) format: WeightFormat,
@@ -35,9 +38,14 @@ pub(super) struct Quantizing<'a> {
 
 impl Quantizing<'_> {
     /// The draft with quantized weights, and the account of what they cost.
-    pub(super) fn apply(&self, draft: Draft) -> Result<Draft> {
+    pub(super) fn apply(&self, mut draft: Draft) -> Result<Draft> {
         let layers = quantize::layers(self.model);
-        ensure!(!layers.is_empty(), "the graph has no linear layer and no embedding to quantize");
+        if layers.is_empty() {
+            let asked = self.recipe.quantize.scheme.is_some() || !self.recipe.quantize.keep.is_empty();
+            ensure!(!asked, "{NOTHING}");
+            draft.warnings.push(NOTHING.to_owned());
+            return Ok(draft);
+        }
         let measure = measure(&draft.manifest);
         let errors = self.errors(&layers, measure)?;
         let kept = Keep::new(self.recipe.quantize.keep.clone()).choose(&layers, &errors)?;
