@@ -12,6 +12,8 @@ use crate::tile::{Operands, Target, store_product};
 
 /// How many keys are met at a time.
 const BLOCK: usize = 512;
+/// From one row of scores to the next. Like that of the keys it is no power of two: rows would meet in the cache.
+const SCORES_STRIDE: usize = BLOCK + WIDEST;
 /// The score of a key that is not to be seen.
 const UNSEEN: f32 = f32::MIN;
 
@@ -122,7 +124,7 @@ struct Plan {
     width: usize,
     /// `[8][width]`
     queries: usize,
-    /// `[8][BLOCK]`
+    /// `[8][SCORES_STRIDE]`
     scores: usize,
     /// `[8][padded width]`
     results: usize,
@@ -132,13 +134,13 @@ struct Plan {
 impl Plan {
     fn of(attention: &Attention<'_>) -> Self {
         let tokens = attention.keys.tokens;
-        let keys_stride = tokens.next_multiple_of(WIDEST);
+        let keys_stride = tokens.next_multiple_of(WIDEST) + WIDEST;
         let width = attention.width.next_multiple_of(WIDEST);
         let keys = 0;
         let values = keys + attention.width * keys_stride;
         let queries = values + tokens * width;
         let scores = queries + 8 * width;
-        let results = scores + 8 * BLOCK;
+        let results = scores + 8 * SCORES_STRIDE;
         Self { keys, keys_stride, values, width, queries, scores, results, length: results + 8 * width }
     }
 }
@@ -180,10 +182,10 @@ unsafe fn lanes<L: Lanes>(
                     b_stride: plan.keys_stride,
                     depth: attention.width,
                 };
-                let target = Target { out: scores, stride: BLOCK, add: false };
+                let target = Target { out: scores, stride: SCORES_STRIDE, add: false };
                 store_product::<L>(rows, padded / L::WIDTH, operands, target);
                 for m in 0..rows {
-                    let row = scores.add(m * BLOCK);
+                    let row = scores.add(m * SCORES_STRIDE);
                     mask_row::<L>(attention, [batch, head, first + m], block, count, padded, row);
                     let last = greatest[m];
                     let (now, sum) = soften::<L>(row, padded, last);
@@ -199,7 +201,7 @@ unsafe fn lanes<L: Lanes>(
                 }
                 let operands = Operands {
                     a: scores,
-                    a_stride: BLOCK,
+                    a_stride: SCORES_STRIDE,
                     b: memory.add(plan.values + block * plan.width),
                     b_stride: plan.width,
                     depth: count,

@@ -21,10 +21,7 @@ pub(crate) unsafe fn exp<L: Lanes>(x: L::V) -> L::V {
         let n = L::round(L::mul(x, L::splat(LOG2_E)));
         let rest = L::mul_add(n, L::splat(-LN_2_HIGH), x);
         let rest = L::mul_add(n, L::splat(-LN_2_LOW), rest);
-        let mut p = L::splat(COEFFICIENTS[0]);
-        for coefficient in &COEFFICIENTS[1..] {
-            p = L::mul_add(p, rest, L::splat(*coefficient));
-        }
+        let p = polynomial::<L>(&COEFFICIENTS, rest);
         let p = L::add(L::mul_add(L::mul(rest, rest), p, rest), L::splat(1.0));
         L::mul(p, L::power_of_two(n))
     }
@@ -53,26 +50,49 @@ pub(crate) unsafe fn tanh<L: Lanes>(x: L::V) -> L::V {
     unsafe { L::sub(L::mul(L::splat(2.0), sigmoid::<L>(L::mul(L::splat(2.0), x))), L::splat(1.0)) }
 }
 
-/// `x / 2 * (1 + erf(x / sqrt(2)))`, with Abramowitz and Stegun's 7.1.26 for the error function.
+/// `x / 2 * (1 + erf(x / sqrt(2)))`, the error function being a quotient of polynomials: odd over even.
 ///
 /// # Safety
 /// The contract of [`Lanes`].
 #[inline(always)]
 pub(crate) unsafe fn gelu<L: Lanes>(x: L::V) -> L::V {
-    const COEFFICIENTS: [f32; 5] = [1.061_405_4, -1.453_152, 1.421_413_8, -0.284_496_72, 0.254_829_6];
+    const ODD: [f32; 7] = [
+        -2.726_142_3e-10,
+        2.770_681_4e-8,
+        -2.101_024e-6,
+        -5.692_506_4e-5,
+        -7.349_906_3e-4,
+        -2.954_6e-3,
+        -1.609_603_3e-2,
+    ];
+    const EVEN: [f32; 5] = [-1.456_607_2e-5, -2.133_740_6e-4, -1.682_827e-3, -7.373_329e-3, -1.426_473_9e-2];
     // SAFETY: the caller's promise.
     unsafe {
-        let one = L::splat(1.0);
-        let magnitude = L::abs(L::mul(x, L::splat(FRAC_1_SQRT_2)));
-        let t = L::div(one, L::mul_add(magnitude, L::splat(0.327_591_1), one));
-        let mut p = L::splat(COEFFICIENTS[0]);
-        for coefficient in &COEFFICIENTS[1..] {
-            p = L::mul_add(p, t, L::splat(*coefficient));
-        }
-        let tail = exp::<L>(L::sub(L::splat(0.0), L::mul(magnitude, magnitude)));
-        let erf = L::sub(one, L::mul(L::mul(p, t), tail));
+        let bound = L::splat(4.0);
+        let scaled = L::mul(x, L::splat(FRAC_1_SQRT_2));
+        let z = L::min(bound, L::max(L::splat(-4.0), scaled));
+        let square = L::mul(z, z);
+        let odd = polynomial::<L>(&ODD, square);
+        let even = polynomial::<L>(&EVEN, square);
+        let erf = L::div(L::mul(z, odd), even);
         let half = L::mul(x, L::splat(0.5));
-        L::mul_add(L::abs(half), erf, half)
+        L::mul_add(half, erf, half)
+    }
+}
+
+/// A polynomial, its highest coefficient first.
+///
+/// # Safety
+/// The contract of [`Lanes`].
+#[inline(always)]
+unsafe fn polynomial<L: Lanes>(coefficients: &[f32], x: L::V) -> L::V {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut sum = L::splat(coefficients[0]);
+        for coefficient in &coefficients[1..] {
+            sum = L::mul_add(sum, x, L::splat(*coefficient));
+        }
+        sum
     }
 }
 
