@@ -60,23 +60,27 @@ impl Export {
 
     /// Checks the graph as imported, and as written and read back; gives the largest difference.
     pub(crate) fn check(&self) -> Result<f32, String> {
-        let said = |what: &str, reason: String| format!("{}: {what}: {reason}", self.file);
         let imported = self.import()?;
-        check_shapes(&imported).map_err(|reason| said("shapes", reason))?;
-        let before = Plan::new(imported.model.clone()).map_err(|error| said("as imported", error.to_string()))?;
-        let graph = write_graph(&spelled(&imported.model)).map_err(|error| said("as written", error.to_string()))?;
+        check_shapes(&imported).map_err(|reason| format!("{}: shapes: {reason}", self.file))?;
+        self.check_graph(&imported.model)
+    }
+
+    /// Checks a graph of this model as it is, and as written and read back; gives the largest difference.
+    pub(crate) fn check_graph(&self, model: &TypedModel) -> Result<f32, String> {
+        let said = |what: &str, reason: String| format!("{}: {what}: {reason}", self.file);
+        let before = Plan::new(model.clone()).map_err(|error| said("as it is", error.to_string()))?;
+        let graph = write_graph(&spelled(model)).map_err(|error| said("as written", error.to_string()))?;
         let again = read_graph(&graph.text, &graph).map_err(|error| said("as read back", error.to_string()))?;
         let after = Plan::new(again).map_err(|error| said("as read back", error.to_string()))?;
         let reference: Reference = read(&format!("references/{}.json", self.model));
         let mut worst = 0f32;
-        let sees_padding =
-            imported.model.inputs.iter().any(|input| imported.model.nodes[input.node].name == "attention_mask");
+        let sees_padding = model.inputs.iter().any(|input| model.nodes[input.node].name == "attention_mask");
         for case in &reference.cases {
             if !sees_padding && case.inputs["attention_mask"].data.contains(&0.0) {
                 continue;
             }
-            for (which, plan) in [("as imported", &before), ("as read back", &after)] {
-                worst = worst.max(self.compare(case, &imported.model, plan).map_err(|reason| said(which, reason))?);
+            for (which, plan) in [("as it is", &before), ("as read back", &after)] {
+                worst = worst.max(self.compare(case, model, plan).map_err(|reason| said(which, reason))?);
             }
         }
         Ok(worst)
