@@ -14,6 +14,7 @@ mod names;
 mod norm;
 mod probe;
 mod qkv;
+mod rotary;
 mod view;
 
 use std::collections::BTreeMap;
@@ -41,7 +42,7 @@ struct Rewrite {
 }
 
 /// Every rewrite, in the order in which they can follow each other.
-const REWRITES: [Rewrite; 10] = [
+const REWRITES: [Rewrite; 12] = [
     Rewrite { name: "embedding", rule: Rule::Node(embedding::embedding) },
     Rewrite { name: "activation", rule: Rule::Node(activate::pieces) },
     Rewrite { name: "attention", rule: Rule::Node(attention::attention) },
@@ -49,7 +50,9 @@ const REWRITES: [Rewrite; 10] = [
     Rewrite { name: "linear_activation", rule: Rule::Node(linear::activation) },
     Rewrite { name: "linear_residual", rule: Rule::Node(linear::residual) },
     Rewrite { name: "norm", rule: Rule::Node(norm::norm) },
-    Rewrite { name: "qkv", rule: Rule::Node(qkv::qkv) },
+    Rewrite { name: "rotary", rule: Rule::Node(rotary::rotary) },
+    Rewrite { name: "qkv", rule: Rule::Node(qkv::layers) },
+    Rewrite { name: "qkv_slices", rule: Rule::Node(qkv::slices) },
     Rewrite { name: "gate", rule: Rule::Node(activate::gated) },
     Rewrite { name: "mask", rule: Rule::Graph(mask::masks) },
 ];

@@ -105,10 +105,10 @@ fn a_pooled_encoder_keeps_its_pooling() {
 }
 
 #[test]
-fn rotary_positions_may_stay_outside_of_attention() {
+fn rotary_positions_become_part_of_attention() {
     let each = &[("Attention", 1), ("Linear", 4), ("Norm", 2), ("Gate", 1)];
     let besides = &[("Embedding", 1), ("Norm", 1), ("KeyMask", 1)];
-    assert_fused(&["modernbert"], 2, &Promise { each, besides, others: 80 });
+    assert_fused(&["modernbert"], 2, &Promise { each, besides, others: 0 });
 }
 
 #[test]

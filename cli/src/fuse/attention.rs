@@ -294,10 +294,10 @@ fn masks(view: View<'_>, draft: &mut Draft<'_>, found: &Found<'_>) -> TractResul
             }
         }
     }
-    if let ([mask], true) = (&*addends, masks.is_empty()) {
-        if let Some(parts) = view.binary::<Add>(view.node(*mask)) {
-            addends = parts.to_vec();
-        }
+    if let ([mask], true) = (&*addends, masks.is_empty())
+        && let Some(parts) = view.binary::<Add>(view.node(*mask))
+    {
+        addends = parts.to_vec();
     }
     for mask in addends {
         masks.push(draft.tap(mask)?);

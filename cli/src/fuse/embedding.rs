@@ -165,12 +165,11 @@ fn any(probed: &Probed) -> Option<Lookup> {
 fn agree(samples: &[Sample], expected: impl Fn(&Sample) -> Vec<i64>) -> bool {
     let agrees = |sample: &Sample| {
         let (Some(got), expected) = (sample.ids(), expected(sample)) else { return false };
-        let alike = match sample.output.shape() {
+        match sample.output.shape() {
             [texts, tokens] if [*texts, *tokens] == [sample.texts, sample.tokens] => got == expected,
             [1, tokens] if *tokens == sample.tokens => expected.chunks(sample.tokens).all(|text| text == got),
             _ => false,
-        };
-        alike
+        }
     };
     !samples.is_empty() && samples.iter().all(agrees)
 }
