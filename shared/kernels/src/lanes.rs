@@ -51,7 +51,6 @@ pub(crate) trait Lanes: Copy {
     unsafe fn mul_add(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
-    unsafe fn abs(a: Self::V) -> Self::V;
     /// The nearest whole number, halves to even.
     unsafe fn round(a: Self::V) -> Self::V;
     /// 2 to the power of a whole number from -126 to 127.

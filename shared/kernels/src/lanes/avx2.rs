@@ -137,12 +137,6 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn abs(a: V) -> V {
-        // SAFETY: the trait's contract.
-        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
-    }
-
-    #[inline(always)]
     unsafe fn round(a: V) -> V {
         // SAFETY: the trait's contract.
         unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }

@@ -134,12 +134,6 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn abs(a: V) -> V {
-        // SAFETY: the trait's contract.
-        unsafe { _mm512_abs_ps(a) }
-    }
-
-    #[inline(always)]
     unsafe fn round(a: V) -> V {
         // SAFETY: the trait's contract.
         unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }

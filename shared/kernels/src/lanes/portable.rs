@@ -126,11 +126,6 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn abs(a: V) -> V {
-        each(|i| a[i].abs())
-    }
-
-    #[inline(always)]
     unsafe fn round(a: V) -> V {
         each(|i| a[i] + ROUND - ROUND)
     }
