@@ -5,6 +5,8 @@ mod interface;
 mod report;
 mod rows;
 mod samples;
+#[cfg(test)]
+mod tests;
 mod text;
 mod verify;
 

@@ -2,6 +2,7 @@
 
 mod dialect;
 mod graph;
+mod ids;
 mod plan;
 pub mod tensor;
 
@@ -32,6 +33,8 @@ pub enum EngineError {
     Plan(String),
     #[error("running the model failed: {0}")]
     Run(String),
+    #[error("input {input:?} has the id {id}, which has no row: its table has {rows} rows")]
+    UnknownId { input: String, id: i64, rows: i64 },
 }
 
 /// A tract error as one line, its causes joined.

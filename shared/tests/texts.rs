@@ -279,3 +279,20 @@ async fn a_stream_is_longer_than_any_body_may_be() {
     let lines = server.lines("/embed", &long).await;
     assert_eq!((&lines[0]["line"], &lines[1]), (&json!(1), &json!([[1.0, 0.0, 0.0]])));
 }
+
+#[tokio::test]
+async fn ids_without_a_row_are_the_clients_error() {
+    let server = Server::new(&[embedder()]).await;
+    let tensor = |name: &str, ids: [i64; 2]| json!({"name": name, "datatype": "INT64", "shape": [1, 2], "data": ids});
+    let ask = async |ids| {
+        let inputs = [tensor("input_ids", ids), tensor("attention_mask", [1, 1])];
+        server.post("/v2/models/colours/infer", json!({"inputs": inputs})).await
+    };
+    assert_eq!(ask([4, 7]).await.0, 200);
+    for id in [8, -1] {
+        let (status, answer) = ask([4, id]).await;
+        assert_eq!(status, 400, "{answer}");
+        let expected = format!("input \"input_ids\" has the id {id}, which has no row: its table has 8 rows");
+        assert_eq!(answer, json!({"error": expected}));
+    }
+}

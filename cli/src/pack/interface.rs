@@ -138,7 +138,7 @@ fn check_image(image: &ImageSpec, inputs: &[TensorSpec]) -> Result<()> {
 
 /// Gives outputs without a role the one that their names, types and a trial run tell.
 pub(super) fn infer_roles(manifest: &mut Manifest, plan: &Plan, words: &Words) -> Result<()> {
-    let mut sampler = Sampler::new(1, words);
+    let mut sampler = Sampler::new(1, plan, words);
     let outputs = plan.run(sampler.inputs(manifest, TRIAL_ROWS)?).context("the model fails on random inputs")?;
     let labels = manifest.labels.len();
     for (spec, tensor) in manifest.outputs.iter_mut().zip(&outputs) {

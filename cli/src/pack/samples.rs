@@ -1,8 +1,10 @@
 //! Random inputs for a model, within what its manifest says of them.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::{Result, anyhow};
+use emberlite::engine::Plan;
 use emberlite::model::{Dim, Dtype, Feature, Manifest, TensorSpec};
 use emberlite::task::elements::Elements;
 use serde_json::{Value, json};
@@ -19,19 +21,22 @@ pub(super) type Words = BTreeMap<String, Vec<String>>;
 pub(super) struct Sampler<'a> {
     random: fastrand::Rng,
     words: &'a Words,
+    /// By input: the integers that choose a row.
+    ids: Vec<Option<Range<i64>>>,
 }
 
 impl<'a> Sampler<'a> {
-    pub(super) fn new(seed: u64, words: &'a Words) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed), words }
+    pub(super) fn new(seed: u64, plan: &Plan, words: &'a Words) -> Self {
+        Self { random: fastrand::Rng::with_seed(seed), words, ids: plan.ids().collect() }
     }
 
     /// One tensor per input, `rows` long in the batch dimension where it varies.
     pub(super) fn inputs(&mut self, manifest: &Manifest, rows: usize) -> Result<Vec<Tensor>> {
-        manifest.inputs.iter().map(|input| self.input(input, &manifest.features, rows)).collect()
+        let inputs = manifest.inputs.iter().enumerate();
+        inputs.map(|(place, input)| self.input(place, input, &manifest.features, rows)).collect()
     }
 
-    fn input(&mut self, input: &TensorSpec, features: &[Feature], rows: usize) -> Result<Tensor> {
+    fn input(&mut self, place: usize, input: &TensorSpec, features: &[Feature], rows: usize) -> Result<Tensor> {
         let sizes = input.shape.iter().enumerate().map(|(axis, dim)| match dim {
             Dim::Fixed(size) => *size,
             Dim::Symbol(_) if axis == 0 => rows,
@@ -45,7 +50,11 @@ impl<'a> Sampler<'a> {
             let value = match columns.get(index % columns.len().max(1)) {
                 Some(feature) if !feature.choices.is_empty() => self.choice(feature, input.dtype),
                 Some(feature) if input.dtype != Dtype::Bytes => self.number_of(feature, input.dtype),
-                _ => self.word(&input.name).unwrap_or_else(|| self.value(input.dtype, -2.0, 2.0)),
+                _ => match self.word(&input.name).or_else(|| self.id(place)) {
+                    Some(value) => value,
+                    None if self.is_mask(input.dtype) => self.value(input.dtype, 0.0, 1.0),
+                    None => self.value(input.dtype, -2.0, 2.0),
+                },
             };
             if !elements.push(&value) {
                 return Err(anyhow!("{value} is no {}: check the choices and bounds of the features", input.dtype));
@@ -72,6 +81,17 @@ impl<'a> Sampler<'a> {
     fn word(&mut self, input: &str) -> Option<Value> {
         let words = self.words.get(input).filter(|words| !words.is_empty())?;
         Some(json!(words[self.random.usize(..words.len())]))
+    }
+
+    /// A number that chooses a row, of an input whose numbers do.
+    fn id(&mut self, place: usize) -> Option<Value> {
+        let known = self.ids.get(place)?.clone()?;
+        (known.end > 0).then(|| json!(self.random.i64(0..known.end)))
+    }
+
+    /// Whether an input that chooses no row tells which of the ids beside it count.
+    fn is_mask(&self, dtype: Dtype) -> bool {
+        dtype.datum_type().is_integer() && self.ids.iter().any(Option::is_some)
     }
 
     fn value(&mut self, dtype: Dtype, low: f64, high: f64) -> Value {

@@ -30,7 +30,7 @@ pub(super) fn compare(before: &Plan, after: &Model, words: &Words, given: &[&Val
     let manifest = after.manifest();
     let batched = manifest.inputs.iter().any(|input| input.is_batched());
     let batch_sizes = if batched { BATCH_SIZES.to_vec() } else { vec![1] };
-    let mut sampler = Sampler::new(0, words);
+    let mut sampler = Sampler::new(0, before, words);
     let mut verification = Verification { batch_sizes, ..Verification::default() };
     for rows in verification.batch_sizes.clone() {
         for _ in 0..RANDOM_INPUTS {

@@ -176,7 +176,13 @@ impl From<InputError> for ApiError {
 
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
-        Self::internal(error.to_string())
+        match error {
+            EngineError::UnknownId { id, rows, .. } => {
+                let refusal = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unknown_id", error.to_string());
+                refusal.with(format!("an id from 0 to {}", rows - 1), id.to_string())
+            }
+            _ => Self::internal(error.to_string()),
+        }
     }
 }
 

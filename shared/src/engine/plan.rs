@@ -1,5 +1,6 @@
 //! A plan: a graph made ready to run, shared by every request.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use emberlite_kernels::threads;
@@ -7,12 +8,15 @@ use tract_core::internal::DatumType;
 use tract_core::model::TypedRunnableModel;
 use tract_core::prelude::{IntoArcTensor as _, IntoRunnable, TVec, Tensor, TypedModel};
 
+use super::ids::{self, Ids};
 use super::{EngineError, explain, guarded};
 
 /// A graph made ready to run. Runs share it; each keeps its own state.
 #[derive(Clone, Debug)]
 pub struct Plan {
     runnable: Arc<TypedRunnableModel>,
+    /// By input.
+    ids: Arc<[Option<Ids>]>,
 }
 
 impl Plan {
@@ -21,12 +25,18 @@ impl Plan {
     /// # Errors
     /// [`EngineError::Plan`] where tract refuses the graph.
     pub fn new(model: TypedModel) -> Result<Self, EngineError> {
+        let ids = ids::find(&model).into();
         guarded(|| {
             let optimized = model.into_optimized().map_err(|error| explain(&error))?;
             optimized.into_runnable().map_err(|error| explain(&error))
         })
-        .map(|runnable| Self { runnable })
+        .map(|runnable| Self { runnable, ids })
         .map_err(EngineError::Plan)
+    }
+
+    /// By input of the graph: the integers that choose a row, where an input's integers do so and the graph tells.
+    pub fn ids(&self) -> impl Iterator<Item = Option<Range<i64>>> {
+        self.ids.iter().map(|ids| ids.as_ref().map(Ids::known))
     }
 
     /// Runs the graph on its inputs, in the graph's order. Inputs must have the types and shapes it declares.
@@ -34,8 +44,12 @@ impl Plan {
     /// Symbolic dimensions come out as `INT64`.
     ///
     /// # Errors
-    /// [`EngineError::Run`] where an operator refuses what it is given.
+    /// [`EngineError::UnknownId`] where an integer chooses a row that is not there, and [`EngineError::Run`] where an
+    /// operator refuses what it is given.
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Arc<Tensor>>, EngineError> {
+        for (ids, input) in self.ids.iter().zip(&inputs) {
+            ids.as_ref().map_or(Ok(()), |ids| ids.check(input))?;
+        }
         guarded(|| {
             let inputs: TVec<_> = inputs.into_iter().map(Into::into).collect();
             let outputs = threads::enter(|| self.runnable.run(inputs)).map_err(|error| explain(&error))?;

@@ -84,7 +84,8 @@ impl Model {
     /// Runs the model on inputs in the manifest's order; outputs come in the manifest's order too.
     ///
     /// # Errors
-    /// [`EngineError::Run`] where an operator refuses what it is given.
+    /// [`EngineError::UnknownId`] where an integer chooses a row that is not there, and [`EngineError::Run`] where an
+    /// operator refuses what it is given.
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Arc<Tensor>>, EngineError> {
         self.plan.run(inputs)
     }
