@@ -16,6 +16,8 @@ const BLOCK: usize = 512;
 const SCORES_STRIDE: usize = BLOCK + WIDEST;
 /// The score of a key that is not to be seen.
 const UNSEEN: f32 = f32::MIN;
+/// The score beyond the last key: less than any key's, so that a row whose every key is hidden shares among keys alone.
+const NO_KEY: f32 = f32::NEG_INFINITY;
 
 /// Rows of heads: `[batch, tokens, ..]`, a head's numbers lying side by side.
 #[derive(Clone, Copy, Debug)]
@@ -348,14 +350,15 @@ unsafe fn mask_row<L: Lanes>(
         }
     }
     let seen = seen(attention, query);
-    let hide = |from: usize, to: usize| {
+    let set = |from: usize, to: usize, score: f32| {
         for i in from..to {
             // SAFETY: within the row.
-            unsafe { *row.add(i) = UNSEEN }
+            unsafe { *row.add(i) = score }
         }
     };
-    hide(0, seen.start.saturating_sub(block).min(padded));
-    hide(seen.end.saturating_sub(block).min(count), padded);
+    set(0, seen.start.saturating_sub(block).min(count), UNSEEN);
+    set(seen.end.saturating_sub(block).min(count), count, UNSEEN);
+    set(count, padded, NO_KEY);
 }
 
 /// Turns scores into weights, and gives the greatest score up to now and the sum of the weights.
