@@ -15,6 +15,8 @@ mod norm;
 mod probe;
 mod qkv;
 mod rotary;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::BTreeMap;
