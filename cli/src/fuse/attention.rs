@@ -236,6 +236,11 @@ fn wire(view: View<'_>, found: Found<'_>) -> TractResult<Option<TypedModelPatch>
             && sized(layout, WIDTH).is_some_and(|part| part.size == head_width.to_dim())
     };
     rule_if!(whole(&operands.keys.1) && whole(&values.1));
+    let sized_alike = |one: &Layout, other: &Layout, label: char| {
+        sized(one, label).map(|part| part.size) == sized(other, label).map(|part| part.size)
+    };
+    rule_if!(sized_alike(&operands.queries.1, &operands.keys.1, BATCH));
+    rule_if!(sized_alike(&operands.keys.1, &values.1, BATCH) && sized_alike(&operands.keys.1, &values.1, KEY));
 
     let mut scale = scores.scale;
     let mut draft = Draft::new(view, &sum.name, &[OutletId::new(sum.id, 0)]);

@@ -149,7 +149,11 @@ fn recognised(view: View<'_>, ids: OutletId, rows: usize) -> Option<Choice> {
     })
 }
 
+/// Rows that no input decides: of ones that an input does decide, other ids than a probe's may choose others.
 fn any(probed: &Probed) -> Option<Lookup> {
+    if probed.source.is_some() {
+        return None;
+    }
     let first = usize::try_from(*probed.samples.first()?.ids()?.first()?).ok()?;
     let row = agree(&probed.samples, |sample| vec![first as i64; sample.texts * sample.tokens]);
     let sequential =

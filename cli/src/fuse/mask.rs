@@ -7,6 +7,7 @@ use tract_core::internal::*;
 
 use super::cone::alone;
 use super::probe::{Probed, Sample, probe};
+use super::qkv::as_many;
 use super::view::{Draft, View};
 
 /// Scores with less than this added have no share in the sum.
@@ -70,6 +71,7 @@ fn rewire(
             None => inputs.push(draft.tap(*mask)?),
             Some(Meaning::Hides { padding, causal, window }) => {
                 rule_if!(op.window.is_none() || window.is_none());
+                rule_if!(!causal && window.is_none() || as_many(view, &op, node));
                 op.causal |= causal;
                 op.window = op.window.or(*window);
                 if let Some(padding) = padding {

@@ -19,6 +19,12 @@ pub(super) fn rows(view: View<'_>, op: &Attention, outlet: OutletId) -> Option<L
     ]))
 }
 
+/// Whether there are as many queries as keys: the attention counts places from the last of each, exporters from the first.
+pub(super) fn as_many(view: View<'_>, op: &Attention, node: &TypedNode) -> bool {
+    let tokens = |at: usize| view.floats(*node.inputs.get(at)?).and_then(|shape| shape.get(1));
+    op.fused || (tokens(0).is_some() && tokens(0) == tokens(1))
+}
+
 /// An attention over three layers of one tensor becomes an attention over one layer.
 pub(super) fn layers(view: View<'_>, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
     rule_if_some!(op = node.op_as::<Attention>());

@@ -5,9 +5,9 @@ use tract_core::internal::*;
 use tract_core::ops::array::{Slice, TypedConcat};
 use tract_core::ops::math::{Add, Mul, Neg};
 
-use super::axes::{Factors, Layout, Origin, arrange, origin};
+use super::axes::{Factors, Layout, Origin, arrange, origin, same_shape};
 use super::probe::{Sample, probe};
-use super::qkv::rows;
+use super::qkv::{as_many, rows};
 use super::view::{Draft, View};
 
 /// The longest text whose angles are compared.
@@ -25,7 +25,7 @@ struct Turned {
 /// Queries and keys that are turned by their positions come to the attention as they were before, and it turns them.
 pub(super) fn rotary(view: View<'_>, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
     rule_if_some!(op = node.op_as::<Attention>());
-    rule_if!(!op.fused && op.rotary.is_none() && node.inputs.len() == 3 + op.masks);
+    rule_if!(!op.fused && op.rotary.is_none() && node.inputs.len() == 3 + op.masks && as_many(view, op, node));
     rule_if_some!(queries = turned(view, op, node.inputs[0]));
     rule_if_some!(keys = turned(view, op, node.inputs[1]));
     rule_if!(queries.theta == keys.theta);
@@ -51,7 +51,8 @@ fn turned(view: View<'_>, op: &Attention, outlet: OutletId) -> Option<Turned> {
     for [kept, swapped] in orders([left, right]) {
         for [x, cosine] in orders(factors(kept)?) {
             for [half, sine] in orders(factors(swapped)?) {
-                if is_turned_by_a_quarter(view, half, x, width, op.head_width)
+                if same_shape(view, x, from.outlet)
+                    && is_turned_by_a_quarter(view, half, x, width, op.head_width)
                     && let Some(theta) = base(view, cosine, sine, tokens, width, op.head_width)
                 {
                     let x = Origin { outlet: x, ..from };

@@ -37,9 +37,22 @@ impl Graph {
         self.model.add_source(name, f32::fact(shape)).unwrap()
     }
 
+    /// An input `[N, T, ..]`, of texts as many as those of other inputs, and longer.
+    pub(super) fn longer(&mut self, name: &str, further: &[usize]) -> OutletId {
+        let sizes = ["N", "T"].map(|name| self.model.symbols.sym(name).to_dim());
+        let shape: TVec<TDim> = sizes.into_iter().chain(further.iter().map(|size| size.to_dim())).collect();
+        self.model.add_source(name, f32::fact(shape)).unwrap()
+    }
+
     /// An input of ids `[N, S]`.
     pub(super) fn ids(&mut self, name: &str) -> OutletId {
         let shape = self.dims();
+        self.model.add_source(name, i64::fact(shape)).unwrap()
+    }
+
+    /// An input of ids `[N, T]`, of texts as many as those of other inputs, and longer.
+    pub(super) fn longer_ids(&mut self, name: &str) -> OutletId {
+        let shape = ["N", "T"].map(|name| self.model.symbols.sym(name).to_dim());
         self.model.add_source(name, i64::fact(shape)).unwrap()
     }
 
@@ -101,8 +114,9 @@ fn same_numbers(before: &TypedModel, after: &TypedModel) {
     let mut random = fastrand::Rng::with_seed(5);
     let plans = [before, after].map(|model| Plan::new(model.clone()).unwrap());
     for (texts, tokens) in [(1, 1), (2, 5), (3, 9)] {
-        let values =
-            SymbolValues::default().with(&before.symbols.sym("N"), texts).with(&before.symbols.sym("S"), tokens);
+        let values = [("N", texts), ("S", tokens), ("T", tokens + 2)]
+            .into_iter()
+            .fold(SymbolValues::default(), |values, (name, size)| values.with(&before.symbols.sym(name), size));
         let mut input = |outlet: &OutletId| {
             let fact = before.outlet_fact(*outlet).unwrap();
             let shape: Vec<usize> = fact.shape.iter().map(|dim| dim.eval_to_i64(&values).unwrap() as usize).collect();

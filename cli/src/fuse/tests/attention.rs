@@ -106,6 +106,31 @@ fn a_head_whose_every_score_is_hidden_sees_all_alike() {
 }
 
 #[test]
+fn keys_may_be_more_than_queries() {
+    let mut graph = Graph::new();
+    let q = graph.input("q", &[6]);
+    let [k, v] = ["k", "v"].map(|name| graph.longer(name, &[6]));
+    let [q, k, v] = [q, k, v].map(|x| heads(&mut graph, x));
+    let scores = graph.product("bqhw,bkhw->bhqk", &[q, k]);
+    let weights = softmax(&mut graph, scores, 3);
+    let y = graph.product("bhqk,bkhw->bqhw", &[weights, v]);
+    assert_eq!(graph.rewritten(ALL, &[y]), ["Attention", "Reshape"]);
+}
+
+#[test]
+fn values_that_all_texts_share_stay_a_product() {
+    let mut graph = Graph::new();
+    let [q, k, _] = operands(&mut graph);
+    let shape = [1.to_dim(), graph.model.symbols.sym("S").to_dim(), 2.to_dim(), 3.to_dim()];
+    let shared = graph.model.add_source("shared", f32::fact(shape)).unwrap();
+    let scores = graph.product("bqhw,bkhw->bhqk", &[q, k]);
+    let weights = softmax(&mut graph, scores, 3);
+    let y = graph.product("bhqk,bkhw->bqhw", &[weights, shared]);
+    let left = graph.rewritten(ALL, &[y]);
+    assert_eq!(left, ["EinSum", "EinSum", "Reshape", "Reshape", "Softmax"]);
+}
+
+#[test]
 fn scores_that_something_else_needs_stay() {
     let mut graph = Graph::new();
     let [q, k, v] = operands(&mut graph);

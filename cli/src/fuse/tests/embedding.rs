@@ -2,7 +2,9 @@
 
 use tract_core::internal::*;
 use tract_core::ops::array::{Gather, Slice};
+use tract_core::ops::binary::TypedBinOp;
 use tract_core::ops::cast::cast;
+use tract_core::ops::logic::comp_lte;
 use tract_core::ops::math::{add, mul};
 
 use super::Graph;
@@ -57,4 +59,17 @@ fn columns_of_a_table_are_no_embedding() {
     let table = graph.constant(&[4, 9]);
     let y = graph.op(Gather::new(1), &[table, ids]);
     assert_eq!(graph.rewritten(ALL, &[y]), ["Gather"]);
+}
+
+#[test]
+fn ids_that_only_seldom_differ_are_computed_as_before() {
+    let mut graph = Graph::new();
+    let ids = graph.ids("ids");
+    let (words, kinds) = (graph.constant(&[9, 4]), graph.constant(&[2, 4]));
+    let last = graph.tensor(Tensor::from_shape(&[1, 1], &[102i64]).unwrap());
+    let second = graph.op(TypedBinOp(comp_lte(), None), &[last, ids]);
+    let types = graph.op(cast(i64::datum_type()), &[second]);
+    let rows = [(words, ids), (kinds, types)].map(|(table, ids)| gather(&mut graph, table, ids));
+    let y = graph.op(add(), &rows);
+    assert_eq!(graph.rewritten(ALL, &[y]), ["Cast", "Embedding", "LTE"]);
 }

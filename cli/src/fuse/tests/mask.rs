@@ -14,20 +14,13 @@ use super::Graph;
 
 const ALL: &[&str] = &["mask"];
 
+const ATTENTION: Attention =
+    Attention { heads: 2, head_width: 3, scale: 0.5, causal: false, window: None, rotary: None, fused: true, masks: 1 };
+
 fn attention(graph: &mut Graph, mask: OutletId) -> OutletId {
     let (table, ids) = (graph.constant(&[2, 18]), graph.ids("ids"));
     let x = graph.op(Gather::new(0), &[table, ids]);
-    let op = Attention {
-        heads: 2,
-        head_width: 3,
-        scale: 0.5,
-        causal: false,
-        window: None,
-        rotary: None,
-        fused: true,
-        masks: 1,
-    };
-    graph.op(op, &[x, mask])
+    graph.op(ATTENTION, &[x, mask])
 }
 
 /// `[N, 1, 1, S]`: whether a token is none of padding.
@@ -39,10 +32,10 @@ fn kept(graph: &mut Graph) -> OutletId {
 }
 
 /// `[1, 1, S, 1]` and `[1, 1, 1, S]`: the places of queries and keys, as imports leave a range.
-fn places(graph: &mut Graph) -> [OutletId; 2] {
-    let end = graph.model.symbols.sym("S").to_dim();
+fn places(graph: &mut Graph, tokens: &str) -> [OutletId; 2] {
+    let end = graph.model.symbols.sym(tokens).to_dim();
     let [start, end, step] = [0.to_dim(), end, 1.to_dim()].map(|dim| graph.tensor(tensor0(dim)));
-    let range = graph.op(Range::new(graph.model.symbols.sym("S").to_dim()), &[start, end, step]);
+    let range = graph.op(Range::new(graph.model.symbols.sym(tokens).to_dim()), &[start, end, step]);
     let range = graph.op(Opaque, &[range]);
     let key = (0..3).fold(range, |key, _| graph.op(AxisOp::Add(0), &[key]));
     [graph.op(AxisOp::Move(3, 2), &[key]), key]
@@ -68,14 +61,14 @@ fn an_expanded_mask_of_padding_is_a_key_mask() {
 #[test]
 fn later_and_far_tokens_are_hidden_by_the_attention() {
     let mut graph = Graph::new();
-    let [query, key] = places(&mut graph);
+    let [query, key] = places(&mut graph, "S");
     let condition = graph.op(TypedBinOp(comp_lte(), None), &[key, query]);
     let mask = hidden_unless(&mut graph, condition);
     let y = attention(&mut graph, mask);
     assert_eq!(graph.rewritten(ALL, &[y]), ["Attention", "Gather"]);
 
     let mut graph = Graph::new();
-    let [query, key] = places(&mut graph);
+    let [query, key] = places(&mut graph, "S");
     let distance = graph.op(sub(), &[query, key]);
     let distance = graph.op(abs(), &[distance]);
     let reach = graph.tensor(tensor0(3i64).into_shape(&[1; 4]).unwrap());
@@ -90,7 +83,7 @@ fn later_and_far_tokens_are_hidden_by_the_attention() {
 #[test]
 fn a_mask_with_another_meaning_stays() {
     let mut graph = Graph::new();
-    let [query, key] = places(&mut graph);
+    let [query, key] = places(&mut graph, "S");
     let product = graph.op(mul(), &[query, key]);
     let limit = graph.tensor(tensor0(7i64).into_shape(&[1; 4]).unwrap());
     let condition = graph.op(TypedBinOp(comp_lte(), None), &[product, limit]);
@@ -106,4 +99,19 @@ fn a_mask_that_hides_nothing_goes() {
     let zeros = graph.number(0.0, 4);
     let y = attention(&mut graph, zeros);
     assert_eq!(graph.rewritten(ALL, &[y]), ["Attention", "Gather"]);
+}
+
+#[test]
+fn keys_before_a_query_are_counted_from_the_first() {
+    let mut graph = Graph::new();
+    let [query, _] = places(&mut graph, "S");
+    let [_, key] = places(&mut graph, "T");
+    let condition = graph.op(TypedBinOp(comp_lte(), None), &[key, query]);
+    let mask = hidden_unless(&mut graph, condition);
+    let (words, q, k) = (graph.constant(&[2, 6]), graph.ids("ids"), graph.longer_ids("longer"));
+    let [q, k] = [q, k].map(|ids| graph.op(Gather::new(0), &[words, ids]));
+    let op = Attention { fused: false, ..ATTENTION };
+    let y = graph.op(op, &[q, k, k, mask]);
+    let left = graph.rewritten(ALL, &[y]);
+    assert!(left.contains(&"Iff".to_owned()), "{left:?}");
 }
