@@ -9,10 +9,10 @@ use tract_core::ops::math::Add;
 use tract_core::ops::source::TypedSource;
 
 use super::cone::Cone;
-use super::probe::{Probed, Sample, probe};
+use super::probe::{Given, Probed, Sample, probe};
 use super::view::{Draft, View};
 
-/// Probes give tokens ids below this.
+/// Probes give half of the tokens ids below this.
 const IDS: i64 = 4;
 
 /// Probes are no longer than this.
@@ -141,7 +141,7 @@ fn recognised(view: View<'_>, ids: OutletId, rows: usize) -> Option<Choice> {
         longest.iter().filter(|tokens| **tokens > 17).map(|&tokens| [&short[..], &[(1, tokens)]].concat()).collect();
     attempts.push(short.to_vec());
     attempts.push(short.into_iter().filter(|(_, tokens)| *tokens < rows).collect());
-    let probed = attempts.iter().find_map(|sizes| probe(view.0, ids, sizes, IDS))?;
+    let probed = attempts.iter().find_map(|sizes| probe(view.0, ids, sizes, Given::Ids { below: IDS }))?;
     any(&probed).map(Choice::Any).or_else(|| {
         let source = probed.source?;
         let padding = |padding_id: &i64| agree(&probed.samples, |sample| counted(sample, *padding_id));
@@ -149,11 +149,7 @@ fn recognised(view: View<'_>, ids: OutletId, rows: usize) -> Option<Choice> {
     })
 }
 
-/// Rows that no input decides: of ones that an input does decide, other ids than a probe's may choose others.
 fn any(probed: &Probed) -> Option<Lookup> {
-    if probed.source.is_some() {
-        return None;
-    }
     let first = usize::try_from(*probed.samples.first()?.ids()?.first()?).ok()?;
     let row = agree(&probed.samples, |sample| vec![first as i64; sample.texts * sample.tokens]);
     let sequential =

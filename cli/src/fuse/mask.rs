@@ -6,7 +6,7 @@ use emberlite::ops::{Attention, Embedding, KeyMask, PositionBias};
 use tract_core::internal::*;
 
 use super::cone::alone;
-use super::probe::{Probed, Sample, probe};
+use super::probe::{Given, Probed, Sample, probe};
 use super::qkv::as_many;
 use super::view::{Draft, View};
 
@@ -108,7 +108,7 @@ fn shared<T: TypedOp + Clone + PartialEq>(
 }
 
 fn meaning(view: View<'_>, mask: OutletId) -> Option<Meaning> {
-    let near = probe(view.0, mask, &[(1, 1), (2, 7), (3, 33)], 2)?;
+    let near = probe(view.0, mask, &[(1, 1), (2, 7), (3, 33)], Given::Mask)?;
     let of_ids = |source: OutletId| view.users(source).iter().any(|id| view.0.nodes[*id].op_is::<Embedding>());
     if near.source.is_some_and(of_ids) {
         return None;
@@ -117,7 +117,7 @@ fn meaning(view: View<'_>, mask: OutletId) -> Option<Meaning> {
     if farthest > FARTHEST {
         return None;
     }
-    let far = probe(view.0, mask, &[(1, 2 * farthest + 300)], 2)?;
+    let far = probe(view.0, mask, &[(1, 2 * farthest + 300)], Given::Mask)?;
     let samples: Vec<&Sample> = near.samples.iter().chain(&far.samples).collect();
     hides(&near, &samples).or_else(|| biases(&near, &samples))
 }

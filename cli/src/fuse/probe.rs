@@ -25,11 +25,26 @@ pub(super) struct Probed {
     pub(super) samples: Vec<Sample>,
 }
 
-/// Runs what makes `outlet` on texts of these sizes, with numbers below `limit` at every token.
+/// What tokens are given.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Given {
+    /// 0 or 1.
+    Mask,
+    /// Every other an id below this, the others ids that the arithmetic may tell from these: they are near its constants.
+    Ids { below: i64 },
+}
+
+/// Ids that no constant is near.
+const FURTHER: [i64; 2] = [1013, 29_989];
+
+/// A constant with more numbers is a table, not what ids are compared with.
+const MOST_COMPARED: usize = 64;
+
+/// Runs what makes `outlet` on texts of these sizes.
 ///
 /// Nothing where the graph's inputs are not all `i64` `[batch, tokens]`, where the part depends on two of them or is too
 /// great, or where any run fails.
-pub(super) fn probe(model: &TypedModel, outlet: OutletId, sizes: &[(usize, usize)], limit: i64) -> Option<Probed> {
+pub(super) fn probe(model: &TypedModel, outlet: OutletId, sizes: &[(usize, usize)], given: Given) -> Option<Probed> {
     let cone = Cone::of_inputs(model, outlet)?;
     if cone.sources.len() > 1 {
         return None;
@@ -37,10 +52,23 @@ pub(super) fn probe(model: &TypedModel, outlet: OutletId, sizes: &[(usize, usize
     let (source, constants) = (cone.sources.first().copied(), cone.constants.clone());
     let plan = cone.plan()?;
     let mut random = fastrand::Rng::with_seed(7);
+    let below = match given {
+        Given::Mask => 2,
+        Given::Ids { below } => below,
+    };
+    let told = match given {
+        Given::Mask => vec![],
+        Given::Ids { .. } => told(&constants),
+    };
+    let mut told = told.iter().copied().cycle();
+    let mut number = |at: usize| match (at % 2 == 1).then(|| told.next()).flatten() {
+        Some(number) => number,
+        None => random.i64(0..below),
+    };
     let mut samples = Vec::new();
     for &(texts, tokens) in sizes {
         let given: Vec<i64> = match source {
-            Some(_) => (0..texts * tokens).map(|_| random.i64(0..limit)).collect(),
+            Some(_) => (0..texts * tokens).map(&mut number).collect(),
             None => vec![0; texts * tokens],
         };
         let mut inputs = Vec::new();
@@ -54,6 +82,21 @@ pub(super) fn probe(model: &TypedModel, outlet: OutletId, sizes: &[(usize, usize
         samples.push(Sample { texts, tokens, given, output });
     }
     Some(Probed { source, constants, samples })
+}
+
+/// Ids near the numbers of constants.
+fn told(constants: &[Arc<Tensor>]) -> Vec<i64> {
+    let compared = constants.iter().filter(|constant| constant.len() <= MOST_COMPARED);
+    let numbers = compared.filter_map(|constant| constant.cast_to::<i64>().ok());
+    let mut told = FURTHER.to_vec();
+    for constant in numbers {
+        let numbers = constant.try_as_plain_ram().and_then(|plain| plain.as_slice::<i64>()).unwrap_or_default();
+        told.extend(numbers.iter().flat_map(|number| (-1..=1).filter_map(|by| number.checked_add(by))));
+    }
+    told.retain(|id| (0..i64::from(u32::MAX)).contains(id));
+    told.sort_unstable();
+    told.dedup();
+    told
 }
 
 impl Sample {

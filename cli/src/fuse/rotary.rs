@@ -6,7 +6,7 @@ use tract_core::ops::array::{Slice, TypedConcat};
 use tract_core::ops::math::{Add, Mul, Neg};
 
 use super::axes::{Factors, Layout, Origin, arrange, origin, same_shape};
-use super::probe::{Sample, probe};
+use super::probe::{Given, Sample, probe};
 use super::qkv::{as_many, rows};
 use super::view::{Draft, View};
 
@@ -87,7 +87,7 @@ fn base(
     head_width: usize,
 ) -> Option<f32> {
     let of = |outlet: OutletId| {
-        let probed = probe(view.0, outlet, &[(1, 2), (2, 7), (1, LONGEST)], 2)?;
+        let probed = probe(view.0, outlet, &[(1, 2), (2, 7), (1, LONGEST)], Given::Mask)?;
         probed.source.is_none().then_some(probed.samples)
     };
     let (cosines, sines) = (of(cosine)?, of(sine)?);
