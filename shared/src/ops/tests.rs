@@ -152,7 +152,7 @@ fn an_id_without_a_row_is_named() {
         let ids = engine::tensor::from_vec(&[1, 2], vec![3, stranger]).unwrap();
         let mask = engine::tensor::from_vec(&[1, 2], vec![1i64, 1]).unwrap();
         let refused = plan.run(vec![ids, mask]).unwrap_err().to_string();
-        assert!(refused.contains(&format!("row {stranger}")), "{refused}");
+        assert!(refused.contains(&format!("the id {stranger}")), "{refused}");
     }
 }
 
