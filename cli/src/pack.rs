@@ -114,14 +114,18 @@ fn draft(request: &Request, imported: Imported, progress: &Progress) -> Result<D
     Ok(draft)
 }
 
-/// Writes a package beside its place and moves it there, so that no half of one is ever seen.
+/// Writes a package beside its place and moves it there, so that no half of one is ever seen. Whoever may read the files
+/// that the user makes may read it.
 ///
 /// # Errors
 /// A folder that can't be written to.
 pub fn save(packed: &Packed, path: &Path) -> Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let failed = || format!("can't write {}", path.display());
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).with_context(failed)?;
     std::io::Write::write_all(&mut file, &packed.bytes).with_context(failed)?;
     file.persist(path).with_context(failed)?;
     Ok(())

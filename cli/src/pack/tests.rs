@@ -46,3 +46,15 @@ fn an_id_without_a_row_is_refused_by_name() {
     let refusal = ask(2, 2).unwrap_err().to_string();
     assert_eq!(refusal, "input \"token_type_ids\" has the id 2, which has no row: its table has 2 rows");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_package_may_be_read_by_whoever_may_read_other_files() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |name: &str| folder.path().join(name).metadata().unwrap().permissions().mode();
+    std::fs::write(folder.path().join("other"), b"").unwrap();
+    save(&packed("distilbert_optimum.onnx").unwrap(), &folder.path().join("model.ember")).unwrap();
+    assert_eq!(mode("model.ember"), mode("other"));
+}
