@@ -69,9 +69,9 @@ def test_a_regression_answers_its_number(server):
 
 
 def test_pairs_are_judged_together(server):
-    encoder = ENCODERS["relevance"]
+    encoder = ENCODERS["likeness"]
     pairs = [{"text": first, "text_pair": second} for first, second in encoder.texts]
-    answer = server.post("/models/relevance/classify", json={"input": pairs}).json()
+    answer = server.post("/models/likeness/classify", json={"input": pairs}).json()
     expected = 1 / (1 + np.exp(-encoder.outputs("logits")[:, 0]))
     got = [next(iter(prediction["probabilities"].values())) for prediction in answer["predictions"]]
     assert got == pytest.approx(expected.tolist(), abs=1e-5)

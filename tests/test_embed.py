@@ -9,7 +9,7 @@ import pytest
 from support import clouds
 from support.texts import ENCODERS
 
-SENTENCES, RELEVANCE = ENCODERS["sentences"], ENCODERS["relevance"]
+SENTENCES = ENCODERS["sentences"]
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +104,15 @@ def test_similarity_is_the_cosine(server):
     np.testing.assert_allclose(response.json(), expected[1:] @ expected[0], atol=1e-5)
 
 
-def test_rerank_orders_texts_by_the_scores_of_the_cross_encoder(server):
-    scores = RELEVANCE.outputs("logits")[:, 0]
-    query = RELEVANCE.texts[0][0]
-    own = [index for index, (asked, _) in enumerate(RELEVANCE.texts) if asked == query]
-    texts = [RELEVANCE.texts[index][1] for index in own]
-    body = {"query": query, "texts": texts, "return_text": True, "raw_scores": True, "truncate": True}
-    ranks = server.post("/models/relevance/rerank", json=body).json()
+@pytest.mark.parametrize(("name", "raw"), [("relevance", False), ("relevance", True), ("likeness", False)])
+def test_rerank_orders_texts_by_the_scores_of_the_cross_encoder(server, name, raw):
+    encoder = ENCODERS[name]
+    scores = encoder.outputs("logits" if raw else "scores")[:, 0]
+    query = encoder.texts[0][0]
+    own = [index for index, (asked, _) in enumerate(encoder.texts) if asked == query]
+    texts = [encoder.texts[index][1] for index in own]
+    body = {"query": query, "texts": texts, "return_text": True, "raw_scores": raw, "truncate": True}
+    ranks = server.post(f"/models/{name}/rerank", json=body).json()
     expected = sorted((float(scores[index]) for index in own), reverse=True)
     assert [rank["score"] for rank in ranks] == pytest.approx(expected, abs=1e-5)
     assert all(texts[rank["index"]] == rank["text"] for rank in ranks)

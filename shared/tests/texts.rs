@@ -175,6 +175,19 @@ async fn texts_are_ranked_by_their_relevance_for_the_query() {
 }
 
 #[tokio::test]
+async fn a_reranker_that_was_made_to_answer_with_its_number_does() {
+    let server = Server::new(&[Colours { problem: Some(Problem::Regression), ..reranker() }]).await;
+    let body = json!({"query": "red", "texts": ["blue", "red"]});
+    let (_, plain) = server.post("/rerank", body.clone()).await;
+    let mut raw = body;
+    raw["raw_scores"] = json!(true);
+    assert_eq!(plain, server.post("/rerank", raw).await.1);
+    assert_eq!(plain[0]["index"], 1);
+    let (_, values) = server.post("/classify", json!({"input": {"text": "red", "text_pair": "red"}})).await;
+    assert_eq!(values["values"]["LABEL_0"], plain[0]["score"], "{values}");
+}
+
+#[tokio::test]
 async fn a_classifier_answers_on_classify_and_on_predict_in_both_forms() {
     let server = Server::new(&[classifier()]).await;
     for path in ["/classify", "/predict", "/models/moods/classify", "/models/moods/predict"] {

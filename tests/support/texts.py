@@ -47,5 +47,7 @@ ENCODERS = {
     "intents": Encoder("bert_classifier"),
     "topics": Encoder("bert_multi_label"),
     "stars": Encoder("bert_regression"),
+    # The first answers with its number, the second with the logistic function of it.
     "relevance": Encoder("bert_reranker"),
+    "likeness": Encoder("roberta_reranker"),
 }

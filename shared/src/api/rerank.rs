@@ -7,8 +7,8 @@ use super::dialect::{Dialect, Refusal};
 use super::embed::{TruncationDirection, overlong};
 use super::text::{Endpoint, read_as};
 use crate::model::{Model, Task};
-use crate::task::rerank;
 use crate::task::text::{Outcome, Query};
+use crate::task::{classify, rerank};
 use crate::tokenizer::Text;
 
 /// A body.
@@ -60,8 +60,8 @@ impl Endpoint for Request {
         })
     }
 
-    fn answer(mut self, _: &Model, outcome: Outcome) -> Result<Self::Answer, ApiError> {
-        let ranks = rerank::rank(&outcome.rows, self.raw_scores);
+    fn answer(mut self, model: &Model, outcome: Outcome) -> Result<Self::Answer, ApiError> {
+        let ranks = rerank::rank(classify::problem(model.manifest()), &outcome.rows, self.raw_scores);
         let rank = |rank: rerank::Rank| Rank {
             index: rank.index,
             text: self.return_text.then(|| self.texts.get_mut(rank.index).map(std::mem::take)).flatten(),

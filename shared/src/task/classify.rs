@@ -12,13 +12,14 @@ pub struct Score {
     pub score: f32,
 }
 
-/// What a model's logits mean: as the manifest says, else one right label of several. A reranker's is a yes or no,
-/// whatever it was trained as.
+/// What a model's logits mean: as the manifest says, else one right label of several. A reranker's is a yes or no, if
+/// not a number.
 pub fn problem(manifest: &Manifest) -> Problem {
-    if manifest.task == Task::Rerank {
-        return Problem::MultiLabel;
+    match (manifest.task, manifest.text.as_ref().and_then(|text| text.problem)) {
+        (Task::Rerank, Some(Problem::Regression)) => Problem::Regression,
+        (Task::Rerank, _) => Problem::MultiLabel,
+        (_, problem) => problem.unwrap_or(Problem::SingleLabel),
     }
-    manifest.text.as_ref().and_then(|text| text.problem).unwrap_or(Problem::SingleLabel)
 }
 
 /// The labels' scores for one text's logits, `[labels]`, the greatest first.

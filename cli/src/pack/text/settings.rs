@@ -39,11 +39,14 @@ pub(crate) fn resolve(recipe: &Recipe, imported: &Imported) -> Result<Option<Tex
         name(made)
     );
     let max_tokens = recipe.text.max_tokens.unwrap_or(spec.max_tokens);
+    // A classifier's problem says nothing of the relevance that it is to tell.
+    let problem = spec.problem.filter(|_| task == made || task != Task::Rerank);
     ensure!(max_tokens > 0, "a text needs at least one token: got max_tokens = 0");
     let spec = TextSpec {
         max_tokens,
         normalize: recipe.text.normalize.unwrap_or(spec.normalize),
         pooling: recipe.text.pooling.or(spec.pooling),
+        problem,
         ..spec
     };
     Ok(Some(Texts { task, spec, tokenizer }))

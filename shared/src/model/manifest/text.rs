@@ -39,7 +39,7 @@ pub struct TextSpec {
     /// The name of the prompt that is used where a request names none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_prompt: Option<String>,
-    /// What a classifier's logits mean.
+    /// What a classifier's or reranker's logits mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
 }
