@@ -139,7 +139,12 @@ async fn text_embeddings_gets_its_errors_in_its_shape() {
         ("/models/colours/embed", json!({"inputs": [99]}), 422, "tokenizer"),
         ("/models/colours/embed", json!({"inputs": "red", "prompt_name": "light"}), 413, "validation"),
         ("/models/colours/embed", json!({"inputs": "red", "dimensions": 9}), 413, "validation"),
-        ("/models/colours/embed", json!({"input": "red"}), 400, "validation"),
+        ("/models/colours/embed", json!({"input": "red"}), 422, "validation"),
+        ("/models/colours/embed", json!({"inputs": {"text": "red"}}), 422, "validation"),
+        ("/models/colours/similarity", json!({"inputs": "red"}), 422, "validation"),
+        ("/models/colours/rerank", json!({"query": "red", "texts": "red"}), 422, "validation"),
+        ("/models/moods/predict", json!({"inputs": 7}), 422, "validation"),
+        ("/models/moods/classify", json!({"inputs": "red", "truncate": "yes"}), 422, "validation"),
         ("/models/moods/embed", json!({"inputs": "red"}), 424, "backend"),
         ("/models/colours/rerank", json!({"query": "red", "texts": ["red"]}), 424, "backend"),
         ("/models/colours/classify", json!({"inputs": "red"}), 424, "backend"),
@@ -148,6 +153,10 @@ async fn text_embeddings_gets_its_errors_in_its_shape() {
         let (got, answer) = server.post(path, body).await;
         assert_eq!((got, &answer["error_type"]), (status, &json!(kind)), "{path} {answer}");
     }
+    let (status, body) = server.send("/models/colours/embed", "application/json", "{\"inputs\":").await;
+    assert_eq!(status, 400, "{body:?}");
+    let (status, answer) = server.post("/models/moods/predict", json!({"input": 7})).await;
+    assert_eq!((status, &answer["error"]["code"]), (400, &json!("malformed_json")));
     let (_, answer) = server.post("/models/moods/embed", json!({"inputs": "red"})).await;
     let message = answer["error"].as_str().unwrap();
     assert!(message.contains("classify") && message.contains("/models/moods/classify"), "{message}");

@@ -35,12 +35,13 @@ impl Endpoint for Request {
     const DIALECT: Dialect = Dialect::Emberlite;
 
     fn read(body: &[u8]) -> Result<Self, Refusal> {
-        let refuse = |dialect: Dialect| move |error| dialect.refusal(ApiError::malformed_json(&error));
-        let fields: Value = serde_json::from_slice(body).map_err(refuse(Self::DIALECT))?;
+        let own = |error| Dialect::Emberlite.refusal(ApiError::malformed_json(&error));
+        let fields: Value = serde_json::from_slice(body).map_err(own)?;
         if fields.get("inputs").is_some() {
-            serde_json::from_value(fields).map(Self::Peer).map_err(refuse(Dialect::TextEmbeddings))
+            let peer = |error| Dialect::TextEmbeddings.refusal(ApiError::unfit_json(&error));
+            serde_json::from_value(fields).map(Self::Peer).map_err(peer)
         } else {
-            serde_json::from_value(fields).map(Self::Own).map_err(refuse(Dialect::Emberlite))
+            serde_json::from_value(fields).map(Self::Own).map_err(own)
         }
     }
 

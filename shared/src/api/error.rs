@@ -51,6 +51,12 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, "malformed_json", format!("the body is not the JSON expected: {error}"))
     }
 
+    /// A body that is no JSON, or, which is another status, JSON that is not what an endpoint takes.
+    pub(super) fn unfit_json(error: &serde_json::Error) -> Self {
+        let malformed = Self::malformed_json(error);
+        if error.is_data() { Self { status: StatusCode::UNPROCESSABLE_ENTITY, ..malformed } } else { malformed }
+    }
+
     pub(super) fn not_found(path: &str) -> Self {
         let message = format!("there is nothing at {path}; GET /openapi.json lists what there is");
         Self::new(StatusCode::NOT_FOUND, "not_found", message)

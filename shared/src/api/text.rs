@@ -52,7 +52,7 @@ pub(super) trait Endpoint: Sized + Send + 'static {
 
 /// Reads a body of a dialect whose bodies have one form.
 pub(super) fn read_as<T: DeserializeOwned>(body: &[u8], dialect: Dialect) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| dialect.refusal(ApiError::malformed_json(&error)))
+    serde_json::from_slice(body).map_err(|error| dialect.refusal(ApiError::unfit_json(&error)))
 }
 
 /// The endpoint at `path`, and below `/models/{model}`.
