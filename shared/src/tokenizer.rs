@@ -5,12 +5,16 @@
 
 mod frame;
 mod load;
+mod portion;
 mod vocabulary;
 mod wordpiece;
+
+use std::borrow::Cow;
 
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl};
 
 use frame::Frame;
+use portion::Portion;
 use vocabulary::Vocabulary;
 
 type Pipeline = TokenizerImpl<Vocabulary, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
@@ -79,8 +83,13 @@ impl TokenizerError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum EncodeError {
-    #[error("the text is too long: expected at most {max_tokens} tokens, got {tokens}")]
-    TooLong { max_tokens: usize, tokens: usize },
+    #[error("the text is too long: expected at most {max_tokens} tokens, got {}{tokens}", if *whole { "" } else { "more than " })]
+    TooLong {
+        max_tokens: usize,
+        tokens: usize,
+        /// Whether these are all; a text is not tokenized further than to know that it is too long.
+        whole: bool,
+    },
     #[error("the vocabulary has no token {0}")]
     UnknownId(u32),
     #[error("the text can't be tokenized: {0}")]
@@ -102,15 +111,18 @@ impl Tokenizer {
     /// A text that is too long where that is refused, or an id that is no token's.
     pub fn encode(&self, text: &Text, prompt: &str, limit: Limit) -> Result<Tokens, EncodeError> {
         match text {
-            Text::One(text) => self.single.fill(&self.tokens(prompt, text)?, &[], limit),
-            Text::Pair(first, second) => self.pair.fill(&self.tokens(prompt, first)?, &self.tokens("", second)?, limit),
+            Text::One(text) => self.single.fill(&self.tokens(prompt, text, limit)?, &Portion::default(), limit),
+            Text::Pair(first, second) => {
+                let (first, second) = (self.tokens(prompt, first, limit)?, self.tokens("", second, limit)?);
+                self.pair.fill(&first, &second, limit)
+            }
             Text::Ids(ids) => {
                 if let Some(&id) = ids.iter().find(|id| !self.has(**id)) {
                     return Err(EncodeError::UnknownId(id));
                 }
-                let mut tokens = self.tokens(prompt, "")?;
-                tokens.extend_from_slice(self.single.inner(ids));
-                self.single.fill(&tokens, &[], limit)
+                let mut tokens = self.tokens(prompt, "", limit)?;
+                tokens.ids.extend_from_slice(self.single.inner(ids));
+                self.single.fill(&tokens, &Portion::default(), limit)
             }
         }
     }
@@ -120,15 +132,16 @@ impl Tokenizer {
             || self.pipeline.get_model().has(id)
     }
 
-    /// The tokens of a text alone.
-    fn tokens(&self, prompt: &str, text: &str) -> Result<Vec<u32>, EncodeError> {
-        let encoding = match (prompt, text) {
-            ("", "") => return Ok(Vec::new()),
-            ("", text) => self.pipeline.encode_fast(text, false),
-            (prompt, text) => self.pipeline.encode_fast(format!("{prompt}{text}"), false),
-        };
-        let encoding = encoding.map_err(|error| EncodeError::Failed(error.to_string()))?;
-        Ok(encoding.get_ids().to_vec())
+    /// The tokens of a text alone, as far as the limit may need them.
+    fn tokens(&self, prompt: &str, text: &str, limit: Limit) -> Result<Portion, EncodeError> {
+        let whole = if prompt.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(format!("{prompt}{text}")) };
+        Portion::of(&whole, limit.max_tokens, limit.overlong, |part| {
+            if part.is_empty() {
+                return Ok(Vec::new());
+            }
+            let encoding = self.pipeline.encode_fast(part, false);
+            Ok(encoding.map_err(|error| EncodeError::Failed(error.to_string()))?.get_ids().to_vec())
+        })
     }
 }
 

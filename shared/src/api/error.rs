@@ -153,8 +153,9 @@ impl From<TextError> for ApiError {
             TextError::Dimensions { expected, got } => {
                 refuse("wrong_dimensions").with(format!("1 to {got}"), expected.to_string())
             }
-            TextError::Encode { source: EncodeError::TooLong { max_tokens, tokens }, .. } => {
-                refuse("text_too_long").with(format!("at most {max_tokens} tokens"), format!("{tokens} tokens"))
+            TextError::Encode { source: EncodeError::TooLong { max_tokens, tokens, whole }, .. } => {
+                let got = if *whole { format!("{tokens} tokens") } else { format!("more than {tokens} tokens") };
+                refuse("text_too_long").with(format!("at most {max_tokens} tokens"), got)
             }
             TextError::Encode { source: EncodeError::UnknownId(_), .. } => refuse("unknown_token"),
             TextError::Encode { source: EncodeError::Failed(_), .. } => refuse("not_tokenized"),

@@ -2,6 +2,7 @@
 
 use tokenizers::{Encoding, PostProcessor, PostProcessorWrapper, Token};
 
+use super::portion::Portion;
 use super::{EncodeError, Limit, Overlong, TokenizerError, Tokens};
 
 /// A row with gaps for its texts.
@@ -52,16 +53,17 @@ impl Frame {
     }
 
     /// The row for the tokens of one text, or of two, cut as `limit` says.
-    pub(super) fn fill(&self, first: &[u32], second: &[u32], limit: Limit) -> Result<Tokens, EncodeError> {
-        let tokens = first.len() + second.len() + self.special;
-        let too_long = EncodeError::TooLong { max_tokens: limit.max_tokens, tokens };
+    pub(super) fn fill(&self, first: &Portion, second: &Portion, limit: Limit) -> Result<Tokens, EncodeError> {
+        let tokens = first.ids.len() + second.ids.len() + self.special;
+        let whole = first.rest + second.rest == 0;
+        let too_long = EncodeError::TooLong { max_tokens: limit.max_tokens, tokens, whole };
         let (first, second) = match (tokens > limit.max_tokens, limit.overlong) {
-            (false, _) => (first, second),
+            (false, _) => (&first.ids[..], &second.ids[..]),
             (true, Overlong::Refuse) => return Err(too_long),
             (true, overlong) => {
                 let room = limit.max_tokens.checked_sub(self.special).ok_or(too_long)?;
-                let (kept_first, kept_second) = longest_first(first.len(), second.len(), room);
-                (cut(first, kept_first, overlong), cut(second, kept_second, overlong))
+                let (kept_first, kept_second) = longest_first(first.length(), second.length(), room);
+                (cut(&first.ids, kept_first, overlong), cut(&second.ids, kept_second, overlong))
             }
         };
         let mut row = Tokens::default();

@@ -122,6 +122,39 @@ fn real_texts_get_the_tokens_that_the_crate_gives_them() {
     }
 }
 
+/// A tokenizer of every kind there is, by the name of its folder.
+fn tokenizers() -> impl Iterator<Item = (String, Tokenizer, Vec<String>)> {
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cli/tests/encoders/folders");
+    fs::read_dir(folders).unwrap().map(|folder| {
+        let folder = folder.unwrap().path();
+        let tokenizer = Tokenizer::from_json(&fs::read(folder.join("tokenizer.json")).unwrap()).unwrap();
+        let reference: Value = serde_json::from_slice(&fs::read(folder.join("reference.json")).unwrap()).unwrap();
+        let texts = reference["texts"].as_array().unwrap().iter().map(|text| match &text["text"] {
+            Value::String(text) => text.clone(),
+            pair => pair[1].as_str().unwrap().to_owned(),
+        });
+        (folder.display().to_string(), tokenizer, texts.collect())
+    })
+}
+
+#[test]
+fn a_long_text_is_cut_to_the_tokens_that_all_of_it_would_give() {
+    for (folder, ours, texts) in tokenizers() {
+        for separator in [" ", "\n\n", "  ", "", "-"] {
+            let text = texts.iter().cycle().take(400).cloned().collect::<Vec<_>>().join(separator);
+            let whole = ours.encode(&Text::One(text.clone()), "", LONG).unwrap().ids;
+            for max_tokens in [16, 57, 128] {
+                let cut = |overlong| ours.encode(&Text::One(text.clone()), "", Limit { max_tokens, overlong });
+                let start = cut(Overlong::CutEnd).unwrap().ids;
+                assert_eq!(start[..max_tokens - 1], whole[..max_tokens - 1], "{folder} {separator:?}");
+                let end = cut(Overlong::CutStart).unwrap().ids;
+                assert_eq!(end[1..], whole[whole.len() - (max_tokens - 1)..], "{folder} {separator:?}");
+                assert!(matches!(cut(Overlong::Refuse), Err(EncodeError::TooLong { whole: false, .. })), "{folder}");
+            }
+        }
+    }
+}
+
 /// What `transformers` makes of some texts with the tokenizers of every architecture.
 #[test]
 fn texts_get_the_tokens_that_transformers_gives_them() {
@@ -171,7 +204,7 @@ fn a_text_that_is_too_long_is_cut_or_refused_with_both_numbers() {
     let start = ours.encode(&text, "", limit(Overlong::CutStart)).unwrap().ids;
     assert_eq!(start, [whole[0], whole[5], whole[6], whole[7]]);
     let refused = ours.encode(&text, "", limit(Overlong::Refuse)).unwrap_err();
-    assert_eq!(refused, EncodeError::TooLong { max_tokens: 4, tokens: 8 });
+    assert_eq!(refused, EncodeError::TooLong { max_tokens: 4, tokens: 8, whole: true });
 }
 
 #[test]
