@@ -27,10 +27,14 @@ const FILES: &[(&str, &str, &str)] = &files![
     "/dom.js" SCRIPT "dom.js",
     "/form.js" SCRIPT "form.js",
     "/json.js" SCRIPT "json.js",
+    "/lines.js" SCRIPT "lines.js",
     "/page.js" SCRIPT "page.js",
     "/picture.js" SCRIPT "picture.js",
+    "/ranking.js" SCRIPT "ranking.js",
     "/result.js" SCRIPT "result.js",
+    "/sentences.js" SCRIPT "sentences.js",
     "/table.js" SCRIPT "table.js",
+    "/text.js" SCRIPT "text.js",
 ];
 
 /// The page at `/`.

@@ -10,6 +10,12 @@ const TITLES = {
   bad_image: 'This picture can’t be read',
   unknown_model: 'There is no such model',
   body_too_large: 'The input is too large',
+  empty_input: 'There is no text yet',
+  empty: 'There is no text yet',
+  validation: 'The request does not fit',
+  text_too_long: 'The text is too long',
+  context_length_exceeded: 'A text is too long',
+  wrong_task: 'This model does something else',
   unsupported_media_type: 'This kind of file is not taken',
   model_failed: 'The model failed',
   package_corrupt: 'The package is damaged',
@@ -31,14 +37,14 @@ export class Problem extends Error {
 }
 
 export const url = (path) => new URL(path, document.baseURI).href;
-export const predictUrl = (model) => url(`models/${encodeURIComponent(model)}/predict`);
+export const requestUrl = (model, { action = 'predict' }) => url(`models/${encodeURIComponent(model)}/${action}`);
 
 export const listModels = async () => (await call(url('models'))).body.models;
 export const describeModel = async (name) => call(url(`models/${encodeURIComponent(name)}`));
 
-/** Sends a request (`{ type, body }`); answers its body and its times in milliseconds. */
-export const predict = (model, { type, body }) =>
-  call(predictUrl(model), { method: 'POST', headers: { 'Content-Type': type }, body });
+/** Sends a request (`{ action, type, body }`); answers its body and its times in milliseconds. */
+export const predict = (model, request) =>
+  call(requestUrl(model, request), { method: 'POST', headers: { 'Content-Type': request.type }, body: request.body });
 
 async function call(address, options) {
   const start = performance.now();
@@ -55,7 +61,7 @@ async function call(address, options) {
   const roundTrip = networkTime(address) ?? performance.now() - start;
   const body = parse(text);
   if (!response.ok || body === undefined) {
-    const error = typeof body?.error === 'string' ? { message: body.error } : body?.error;
+    const error = typeof body?.error === 'string' ? { message: body.error, code: body.error_type } : body?.error;
     throw new Problem({ message: text.slice(0, 300) || 'The answer is empty.', ...error, status: response.status });
   }
   return { body, times: { roundTrip, ...serverTimes(response.headers.get('Server-Timing') ?? '') } };

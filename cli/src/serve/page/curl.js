@@ -1,6 +1,6 @@
 // The curl line that sends the request last shown, with what it needs to work elsewhere.
 
-import { predictUrl } from './api.js';
+import { requestUrl } from './api.js';
 import { byId } from './dom.js';
 
 /** The longest body that stands in the line itself, in characters; a longer one becomes a file. */
@@ -8,12 +8,13 @@ const INLINE = 6000;
 
 let downloadUrl = null;
 
-/** Shows the line for a request (`{ type, body }`), and the file it reads where there is one. */
-export function showCurl(model, { type, body }) {
+/** Shows the line for a request (`{ action, type, body }`), and the file it reads where there is one. */
+export function showCurl(model, request) {
+  const { type, body } = request;
   const isInline = typeof body === 'string' && body.length <= INLINE;
   const file = isInline ? null : `${model}.${{ 'image/png': 'png', 'image/jpeg': 'jpg' }[type] ?? 'json'}`;
   const data = isInline ? `-d ${quoted(body)}` : `--data-binary @${file}`;
-  const line = [`curl ${predictUrl(model)}`, `-H 'Content-Type: ${type}'`, data].join(' \\\n  ');
+  const line = [`curl ${requestUrl(model, request)}`, `-H 'Content-Type: ${type}'`, data].join(' \\\n  ');
   byId('curl').replaceChildren(...line.split(/(?<=[,/])/).flatMap((part) => [part, document.createElement('wbr')]));
   byId('same').hidden = false;
   offer(file, body, type);

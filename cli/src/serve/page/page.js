@@ -5,8 +5,11 @@ import { hideCurl, showCurl, startCopying } from './curl.js';
 import { byId, element, pairs } from './dom.js';
 import { JsonEditor, zeros } from './json.js';
 import { PictureField } from './picture.js';
-import { showAnswer, showNothing, showProblem, showTimes } from './result.js';
+import { RankingField } from './ranking.js';
+import { prediction, showAnswer, showNothing, showProblem, showTimes } from './result.js';
+import { SentencesField } from './sentences.js';
 import { TableField } from './table.js';
+import { TextField } from './text.js';
 
 /** More models than this are picked from a list that opens. */
 const LINKS = 6;
@@ -116,7 +119,8 @@ async function show(name) {
   byId('field').replaceChildren(opened.field.element);
   showNothing();
   hideCurl();
-  offerExamples(model.examples);
+  byId('predict').textContent = opened.field.action ?? 'Predict';
+  offerExamples(model.examples.length ? model.examples : opened.field.examples ?? []);
 }
 
 function markPicked(name) {
@@ -135,6 +139,8 @@ function about(model) {
   byId('facts').replaceChildren(...pairs([
     ['Inputs', tensors(model.inputs)],
     ['Outputs', tensors(model.outputs)],
+    ['Labels', model.text && model.labels.length ? String(model.labels.length) : null],
+    ['Texts', model.text && `up to ${model.text.max_tokens} tokens`],
     ['Package', size(model.package_bytes)],
     ['Digest', digest],
     ['Licence', model.licence],
@@ -153,6 +159,7 @@ function tensors(specs) {
 }
 
 function makeField(model, edited) {
+  if (model.text) return makeTextField(model, edited);
   if (model.image) return new PictureField(model.image, edited);
   if (model.features.length) return new TableField(model, edited);
   const editor = new JsonEditor('Input as JSON', edited);
@@ -160,12 +167,18 @@ function makeField(model, edited) {
   return editor;
 }
 
+function makeTextField(model, edited) {
+  if (model.task === 'embed') return new SentencesField(edited);
+  if (model.task === 'rerank') return new RankingField(edited);
+  return new TextField(model, edited);
+}
+
 /** Offers the examples; the first is loaded and predicted. */
 function offerExamples(examples) {
   byId('examples').hidden = !examples.length;
   const buttons = examples.map(({ title, input }) => {
     const button = element('button', { type: 'button', attributes: { 'aria-pressed': 'false' } });
-    if (typeof input === 'string') {
+    if (current.model.image && typeof input === 'string') {
       const source = input.startsWith('data:') ? input : `data:image/png;base64,${input}`;
       button.append(element('img', { src: source, alt: '', width: 32, height: 32 }));
     }
@@ -231,7 +244,7 @@ async function predictOnce(opened, asked) {
     if (current !== opened) return;
     field.mark(null);
     roundTrips.push(times.roundTrip);
-    showAnswer(body, model.labels);
+    showAnswer(field.show?.(body) ?? prediction(body, model.labels), body);
     showTimes(times, roundTrips, opened.cold);
     opened.cold = null;
   } catch (problem) {

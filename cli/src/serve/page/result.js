@@ -1,19 +1,26 @@
 // What came back: the label, scores as bars, raw outputs, times; or a problem in words.
 
 import { byId, element, pairs } from './dom.js';
+import { format } from './json.js';
 
 /** How many classes or rows are shown before the rest is folded away. */
-const SHOWN = 12;
+const SHOWN = 10;
 /** How many round trips the small chart remembers. */
 const REMEMBERED = 40;
 
-export function showAnswer(body, labels) {
-  const answer = body.predictions ? rows(body.predictions) : one(body, labels);
-  const raw = element('pre', { tabIndex: 0 }, JSON.stringify(body, null, 2));
+/** Shows what was made of an answer, its parts and a headline, and the answer itself. */
+export function showAnswer({ parts, headline: short }, body) {
+  const raw = element('pre', { tabIndex: 0 }, format(body));
   const wasOpen = byId('answer').querySelector('details.raw')?.open ?? false;
   const details = element('details', { className: 'raw', open: wasOpen }, element('summary', {}, 'Raw answer'), raw);
-  byId('answer').replaceChildren(...answer, details);
-  announce(body.predictions ? `${body.predictions.length} predictions` : headline(body));
+  byId('answer').replaceChildren(...parts, details);
+  announce(short);
+}
+
+/** The parts and the headline of a prediction, or of several. */
+export function prediction(body, labels) {
+  if (body.predictions) return { parts: rows(body.predictions), headline: `${body.predictions.length} predictions` };
+  return { parts: one(body, labels), headline: headline(body) };
 }
 
 export function showProblem(problem) {
@@ -54,16 +61,17 @@ export function showTimes(times, roundTrips, cold) {
 function one(body, labels) {
   const scores = inOrder(body.probabilities ?? {}, labels);
   const best = body.probabilities?.[body.predicted_label];
+  const winners = body.predicted_labels ?? [body.predicted_label].filter((label) => label !== undefined);
   const parts = [];
-  if (body.predicted_label !== undefined) {
+  if (winners.length || body.predicted_labels) {
     parts.push(element(
       'p', { className: 'label' },
-      element('strong', {}, body.predicted_label),
+      element('strong', {}, winners.join(', ') || 'no label'),
       best === undefined ? null : element('span', {}, percent(best)),
     ));
   }
-  if (scores.length) parts.push(...bars(scores, body.predicted_label));
-  else if (body.predicted_label === undefined) parts.push(values(body.outputs ?? {}));
+  if (scores.length) parts.push(...bars(scores, winners, 'classes'));
+  else if (!winners.length) parts.push(values(body.values ?? body.outputs ?? {}));
   return parts;
 }
 
@@ -74,15 +82,16 @@ function inOrder(probabilities, labels) {
   return scores.length > SHOWN ? scores.sort(([, one], [, other]) => other - one) : scores;
 }
 
-function bars(scores, winner) {
+/** Scores from 0 to 1 (pairs of a name and its score) as bars, the winners marked; `what` they are many of. */
+export function bars(scores, winners, what) {
   const list = (some) => element('ul', { className: 'bars' }, ...some.map(([name, value]) => {
     const bar = element('span', { className: 'bar', attributes: { 'aria-hidden': 'true' } });
     bar.style.setProperty('--share', Math.min(1, Math.max(0, value)));
     return element(
-      'li', { className: name === winner ? 'winner' : '' },
+      'li', { className: winners.includes(name) ? 'winner' : '' },
       element('span', { className: 'name' }, name), bar, element('span', { className: 'value' }, percent(value)));
   }));
-  return folded(scores, list, 'classes');
+  return folded(scores, list, what);
 }
 
 function rows(predictions) {
@@ -108,7 +117,8 @@ function values(outputs) {
   return element('dl', { className: 'values' }, ...pairs(texts));
 }
 
-function headline({ predicted_label: label, probabilities }) {
+function headline({ predicted_label: label, predicted_labels: labels, probabilities }) {
+  if (labels) return labels.join(', ') || 'no label';
   if (label === undefined) return '';
   const best = probabilities?.[label];
   return best === undefined ? label : `${label}, ${percent(best)}`;
