@@ -37,7 +37,7 @@ export function showProblem(problem) {
 
 /** Before the first prediction of a model. */
 export function showNothing() {
-  byId('answer').replaceChildren(element('p', { className: 'hint' }, 'Predict to see the scores here.'));
+  byId('answer').replaceChildren(element('p', { className: 'hint' }, 'The answer will be here.'));
   byId('timing').replaceChildren();
   byId('glimpse').hidden = true;
 }
