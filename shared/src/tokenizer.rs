@@ -1,11 +1,14 @@
 //! The tokenizer: texts to token ids, as the `tokenizers` crate defines them, cut to the length a model takes.
 //!
-//! Normalizers, pre-tokenizers and added tokens are the crate's. What it takes long to load is read here: a WordPiece
-//! vocabulary goes from JSON to its table in one pass.
+//! Normalizers, pre-tokenizers and added tokens are the crate's. What it takes long to load is read here: vocabularies of
+//! WordPiece and of byte pair encodings go from JSON to their tables in one pass.
 
+mod bpe;
 mod frame;
+mod index;
 mod load;
 mod portion;
+mod table;
 mod vocabulary;
 mod wordpiece;
 

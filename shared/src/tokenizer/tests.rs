@@ -1,5 +1,7 @@
 //! Our tokenizer against the crate's own, on real texts and on nasty ones.
 
+mod byte_pairs;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The model inside a tokenizer: our WordPiece, or any of the crate's.
+//! The model inside a tokenizer: our WordPiece or byte pair encoding, or any of the crate's.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,21 +6,30 @@ use std::path::{Path, PathBuf};
 use tokenizers::models::{ModelWrapper, TrainerWrapper};
 use tokenizers::{Model, Result, Token};
 
+use super::bpe::Bpe;
+use super::index::Index;
 use super::wordpiece::WordPiece;
 
 /// The model that splits words into tokens.
 #[derive(Clone, Debug)]
 pub(super) enum Vocabulary {
     WordPiece(WordPiece),
+    Bpe(Bpe),
     Other(ModelWrapper),
 }
 
 impl Vocabulary {
-    pub(super) fn has(&self, id: u32) -> bool {
+    /// The tokens of our models; else the crate's model.
+    fn tokens(&self) -> std::result::Result<&Index, &ModelWrapper> {
         match self {
-            Self::WordPiece(model) => model.has(id),
-            Self::Other(model) => model.id_to_token(id).is_some(),
+            Self::WordPiece(model) => Ok(model.tokens()),
+            Self::Bpe(model) => Ok(model.tokens()),
+            Self::Other(model) => Err(model),
         }
+    }
+
+    pub(super) fn has(&self, id: u32) -> bool {
+        self.tokens().map_or_else(|model| model.id_to_token(id).is_some(), |tokens| tokens.has(id))
     }
 }
 
@@ -30,48 +39,39 @@ impl Model for Vocabulary {
     fn tokenize(&self, word: &str) -> Result<Vec<Token>> {
         match self {
             Self::WordPiece(model) => Ok(model.split(word)?),
+            Self::Bpe(model) => Ok(model.split(word)?),
             Self::Other(model) => model.tokenize(word),
         }
     }
 
     fn token_to_id(&self, token: &str) -> Option<u32> {
-        match self {
-            Self::WordPiece(model) => model.id(token),
-            Self::Other(model) => model.token_to_id(token),
-        }
+        self.tokens().map_or_else(|model| model.token_to_id(token), |tokens| tokens.id(token))
     }
 
     fn id_to_token(&self, id: u32) -> Option<String> {
-        match self {
-            Self::WordPiece(model) => model.tokens().find(|(_, known)| *known == id).map(|(token, _)| token.to_owned()),
-            Self::Other(model) => model.id_to_token(id),
-        }
+        self.tokens().map_or_else(|model| model.id_to_token(id), |tokens| tokens.text_of(id).map(str::to_owned))
     }
 
     fn get_vocab(&self) -> HashMap<String, u32> {
-        match self {
-            Self::WordPiece(model) => model.tokens().map(|(token, id)| (token.to_owned(), id)).collect(),
-            Self::Other(model) => model.get_vocab(),
-        }
+        let all = |tokens: &Index| tokens.tokens().map(|(token, id)| (token.to_owned(), id)).collect();
+        self.tokens().map_or_else(Model::get_vocab, all)
     }
 
     fn get_vocab_size(&self) -> usize {
-        match self {
-            Self::WordPiece(model) => model.tokens().len(),
-            Self::Other(model) => model.get_vocab_size(),
-        }
+        self.tokens().map_or_else(Model::get_vocab_size, Index::len)
     }
 
     fn save(&self, folder: &Path, prefix: Option<&str>) -> Result<Vec<PathBuf>> {
-        match self {
-            Self::WordPiece(_) => Err("this vocabulary is only read".into()),
-            Self::Other(model) => model.save(folder, prefix),
+        match self.tokens() {
+            Ok(_) => Err("this vocabulary is only read".into()),
+            Err(model) => model.save(folder, prefix),
         }
     }
 
     fn get_trainer(&self) -> TrainerWrapper {
         match self {
             Self::WordPiece(_) => ModelWrapper::WordPiece(Default::default()).get_trainer(),
+            Self::Bpe(_) => ModelWrapper::BPE(Default::default()).get_trainer(),
             Self::Other(model) => model.get_trainer(),
         }
     }
