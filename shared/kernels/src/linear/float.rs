@@ -8,72 +8,132 @@ use crate::lanes::{Lanes, tiers};
 use crate::tile::{Operands, Target, store_product};
 use crate::{Isa, scratch};
 
+/// How many inputs are worked on before the next: as many that a tile's columns of the weights, read again for every few
+/// rows, stay in the innermost cache.
+const DEPTH: usize = 256;
+
 pub(super) fn run(isa: Isa, job: &Job<'_>, x: &[f32]) {
     job.split(|panels, rows| {
-        let work = |decoded: *mut f32| {
+        scratch::floats((DEPTH + rows.len()) * PANEL, |memory| {
+            let (weights, sums) = memory.split_at_mut(DEPTH * PANEL);
+            let memory = Memory { weights: weights.as_mut_ptr(), sums: sums.as_mut_ptr() };
             // SAFETY: the lengths were checked by the caller, which splits the work without overlap.
-            unsafe { block(isa, job, x.as_ptr(), panels, rows, decoded) }
-        };
-        match job.layer.weights {
-            Weights::F32(_) => work(std::ptr::null_mut()),
-            _ => scratch::floats(job.layer.inputs * PANEL, |decoded| work(decoded.as_mut_ptr())),
-        }
+            unsafe { block(isa, job, x.as_ptr(), panels, rows, memory) }
+        });
     });
 }
 
-tiers! {
-    unsafe fn block(job: &Job<'_>, x: *const f32, panels: Range<usize>, rows: Range<usize>, decoded: *mut f32) = lanes;
+/// Where a thread keeps what it works on.
+#[derive(Clone, Copy)]
+struct Memory {
+    /// `DEPTH` inputs of a panel as `f32`, the columns of a tile side by side: `[PANEL / columns][inputs][columns]`.
+    weights: *mut f32,
+    /// `[rows][PANEL]`
+    sums: *mut f32,
 }
 
-/// Some panels over some rows. `decoded` has place for a panel, where the weights are not `f32`.
+tiers! {
+    unsafe fn block(job: &Job<'_>, x: *const f32, panels: Range<usize>, rows: Range<usize>, memory: Memory) = lanes;
+}
+
+/// Some panels over some rows.
 #[inline(always)]
-unsafe fn lanes<L: Lanes>(job: &Job<'_>, x: *const f32, panels: Range<usize>, rows: Range<usize>, decoded: *mut f32) {
+unsafe fn lanes<L: Lanes>(job: &Job<'_>, x: *const f32, panels: Range<usize>, rows: Range<usize>, memory: Memory) {
     let inputs = job.layer.inputs;
-    let volume = inputs * PANEL;
-    let mut sums = [0f32; 8 * PANEL];
     for panel in panels {
-        // SAFETY: the weights have a volume per panel.
-        let weights: *const f32 = unsafe {
-            match job.layer.weights {
-                Weights::F32(values) => values.as_ptr().add(panel * volume),
-                Weights::F16(values) => {
-                    decode::<L, false>(values.as_ptr().add(panel * volume), volume, decoded);
-                    decoded
-                }
-                Weights::Bf16(values) => {
-                    decode::<L, true>(values.as_ptr().add(panel * volume), volume, decoded);
-                    decoded
-                }
-                Weights::Int8 { .. } => return,
-            }
-        };
-        let mut row = rows.start;
-        while row < rows.end {
-            let count = (rows.end - row).min(L::ROWS);
-            // SAFETY: `x` has these rows, `sums` has place for eight rows of a panel, which is whole vectors.
+        for first in (0..inputs).step_by(DEPTH) {
+            let depth = (inputs - first).min(DEPTH);
+            let start = (panel * inputs + first) * PANEL;
+            // SAFETY: the weights have as many rows of a panel as there are inputs; `x` and the sums have these rows.
             unsafe {
-                let operands =
-                    Operands { a: x.add(row * inputs), a_stride: inputs, b: weights, b_stride: PANEL, depth: inputs };
-                let target = Target { out: sums.as_mut_ptr(), stride: PANEL, add: false };
-                store_product::<L>(count, PANEL / L::WIDTH, operands, target);
-                for m in 0..count {
-                    let sums = sums.as_ptr().add(m * PANEL);
-                    write_row::<L>(job, Place { panel, row: row + m }, |i| L::load(sums.add(i)));
-                }
+                let gathered = Columns {
+                    start: memory.weights,
+                    stride: L::COLUMNS * L::WIDTH,
+                    tile: depth * L::COLUMNS * L::WIDTH,
+                };
+                let columns = match job.layer.weights {
+                    // One tile of rows reads each weight once: it need not lie anywhere else.
+                    Weights::F32(values) if rows.len() <= L::ROWS => {
+                        Columns { start: values.as_ptr().add(start), stride: PANEL, tile: L::COLUMNS * L::WIDTH }
+                    }
+                    Weights::F32(values) => {
+                        gather::<L>(depth, memory.weights, |i| L::load(values.as_ptr().add(start + i)));
+                        gathered
+                    }
+                    Weights::F16(bits) => {
+                        gather::<L>(depth, memory.weights, |i| L::load_f16(bits.as_ptr().add(start + i)));
+                        gathered
+                    }
+                    Weights::Bf16(bits) => {
+                        gather::<L>(depth, memory.weights, |i| L::load_bf16(bits.as_ptr().add(start + i)));
+                        gathered
+                    }
+                    Weights::Int8 { .. } => return,
+                };
+                let x = Rows { start: x.add(rows.start * inputs + first), stride: inputs, count: rows.len() };
+                products::<L>(x, columns, depth, Target { out: memory.sums, stride: PANEL, add: first > 0 });
             }
-            row += count;
+        }
+        for row in rows.clone() {
+            // SAFETY: the sums have a row of a panel for each of these rows.
+            unsafe {
+                let sums = memory.sums.add((row - rows.start) * PANEL);
+                write_row::<L>(job, Place { panel, row }, |i| L::load(sums.add(i)));
+            }
         }
     }
 }
 
-/// Widens a panel from half precision, or from bfloat16, to `f32`.
+/// Some inputs of every row of activations.
+#[derive(Clone, Copy)]
+struct Rows {
+    start: *const f32,
+    /// From one row to the next.
+    stride: usize,
+    count: usize,
+}
+
+/// Some inputs of a panel.
+#[derive(Clone, Copy)]
+struct Columns {
+    start: *const f32,
+    /// From one input to the next.
+    stride: usize,
+    /// From the columns of one tile to those of the next.
+    tile: usize,
+}
+
+/// Brings some inputs of a panel into the order in which tiles read them; `load` gives the numbers from an index on.
 #[inline(always)]
-unsafe fn decode<L: Lanes, const BRAIN: bool>(from: *const u16, count: usize, to: *mut f32) {
-    for i in (0..count).step_by(L::WIDTH) {
-        // SAFETY: `count` is a number of whole vectors, which both have.
-        unsafe {
-            let from = from.add(i);
-            L::store(to.add(i), if BRAIN { L::load_bf16(from) } else { L::load_f16(from) });
+unsafe fn gather<L: Lanes>(depth: usize, to: *mut f32, load: impl Fn(usize) -> L::V) {
+    let columns = L::COLUMNS * L::WIDTH;
+    for input in 0..depth {
+        for i in (0..PANEL).step_by(L::WIDTH) {
+            let (tile, column) = (i / columns, i % columns);
+            // SAFETY: there is place for `depth` inputs of a panel, which whole tiles make up.
+            unsafe { L::store(to.add((tile * depth + input) * columns + column), load(input * PANEL + i)) }
+        }
+    }
+}
+
+/// The products of `depth` inputs with every column of a panel.
+#[inline(always)]
+unsafe fn products<L: Lanes>(x: Rows, columns: Columns, depth: usize, target: Target) {
+    let width = L::COLUMNS * L::WIDTH;
+    for tile in 0..PANEL / width {
+        for row in (0..x.count).step_by(L::ROWS) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let operands = Operands {
+                    a: x.start.add(row * x.stride),
+                    a_stride: x.stride,
+                    b: columns.start.add(tile * columns.tile),
+                    b_stride: columns.stride,
+                    depth,
+                };
+                let target = Target { out: target.out.add(row * target.stride + tile * width), ..target };
+                store_product::<L>((x.count - row).min(L::ROWS), L::COLUMNS, operands, target);
+            }
         }
     }
 }
