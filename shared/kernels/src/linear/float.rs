@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::finish::{Place, write_row};
 use super::{Job, PANEL, Weights};
-use crate::lanes::{Lanes, tiers};
+use crate::lanes::{Brain, Element, Half, Lanes, tiers};
 use crate::tile::{Operands, Target, store_product};
 use crate::{Isa, scratch};
 
@@ -13,7 +13,7 @@ use crate::{Isa, scratch};
 const DEPTH: usize = 256;
 
 pub(super) fn run(isa: Isa, job: &Job<'_>, x: &[f32]) {
-    job.split(|panels, rows| {
+    job.split(PANEL, |panels, rows| {
         scratch::floats((DEPTH + rows.len()) * PANEL, |memory| {
             let (weights, sums) = memory.split_at_mut(DEPTH * PANEL);
             let memory = Memory { weights: weights.as_mut_ptr(), sums: sums.as_mut_ptr() };
@@ -39,46 +39,52 @@ tiers! {
 /// Some panels over some rows.
 #[inline(always)]
 unsafe fn lanes<L: Lanes>(job: &Job<'_>, x: *const f32, panels: Range<usize>, rows: Range<usize>, memory: Memory) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match job.layer.weights {
+            Weights::F32(values) => by_panels::<L, f32>(job, x, values.as_ptr(), panels, rows, memory),
+            Weights::F16(bits) => by_panels::<L, Half>(job, x, bits.as_ptr().cast(), panels, rows, memory),
+            Weights::Bf16(bits) => by_panels::<L, Brain>(job, x, bits.as_ptr().cast(), panels, rows, memory),
+            Weights::Int8 { .. } | Weights::Q4(_) => {}
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn by_panels<L: Lanes, E: Element>(
+    job: &Job<'_>,
+    x: *const f32,
+    weights: *const E,
+    panels: Range<usize>,
+    rows: Range<usize>,
+    memory: Memory,
+) {
     let inputs = job.layer.inputs;
     for panel in panels {
         for first in (0..inputs).step_by(DEPTH) {
             let depth = (inputs - first).min(DEPTH);
-            let start = (panel * inputs + first) * PANEL;
             // SAFETY: the weights have as many rows of a panel as there are inputs; `x` and the sums have these rows.
             unsafe {
-                let gathered = Columns {
-                    start: memory.weights,
-                    stride: L::COLUMNS * L::WIDTH,
-                    tile: depth * L::COLUMNS * L::WIDTH,
-                };
-                let columns = match job.layer.weights {
-                    // One tile of rows reads each weight once: it need not lie anywhere else.
-                    Weights::F32(values) if rows.len() <= L::ROWS => {
-                        Columns { start: values.as_ptr().add(start), stride: PANEL, tile: L::COLUMNS * L::WIDTH }
-                    }
-                    Weights::F32(values) => {
-                        gather::<L>(depth, memory.weights, |i| L::load(values.as_ptr().add(start + i)));
-                        gathered
-                    }
-                    Weights::F16(bits) => {
-                        gather::<L>(depth, memory.weights, |i| L::load_f16(bits.as_ptr().add(start + i)));
-                        gathered
-                    }
-                    Weights::Bf16(bits) => {
-                        gather::<L>(depth, memory.weights, |i| L::load_bf16(bits.as_ptr().add(start + i)));
-                        gathered
-                    }
-                    Weights::Int8 { .. } => return,
-                };
+                let weights = weights.add((panel * inputs + first) * PANEL);
                 let x = Rows { start: x.add(rows.start * inputs + first), stride: inputs, count: rows.len() };
-                products::<L>(x, columns, depth, Target { out: memory.sums, stride: PANEL, add: first > 0 });
+                let target = Target { out: memory.sums, stride: PANEL, add: first > 0 };
+                let columns = L::COLUMNS * L::WIDTH;
+                // One tile of rows reads each weight once: it need not lie anywhere else.
+                if rows.len() <= L::ROWS {
+                    products::<L, E>(x, Columns { start: weights, stride: PANEL, tile: columns }, depth, target);
+                } else {
+                    gather::<L, E>(depth, weights, memory.weights);
+                    let gathered = Columns { start: memory.weights, stride: columns, tile: depth * columns };
+                    products::<L, f32>(x, gathered, depth, target);
+                }
             }
         }
         for row in rows.clone() {
             // SAFETY: the sums have a row of a panel for each of these rows.
             unsafe {
                 let sums = memory.sums.add((row - rows.start) * PANEL);
-                write_row::<L>(job, Place { panel, row }, |i| L::load(sums.add(i)));
+                let place = Place { first: panel * PANEL, width: PANEL, row };
+                write_row::<L>(job, place, |i| L::load(sums.add(i)));
             }
         }
     }
@@ -95,30 +101,33 @@ struct Rows {
 
 /// Some inputs of a panel.
 #[derive(Clone, Copy)]
-struct Columns {
-    start: *const f32,
+struct Columns<E> {
+    start: *const E,
     /// From one input to the next.
     stride: usize,
     /// From the columns of one tile to those of the next.
     tile: usize,
 }
 
-/// Brings some inputs of a panel into the order in which tiles read them; `load` gives the numbers from an index on.
+/// Brings some inputs of a panel into the order in which tiles read them.
 #[inline(always)]
-unsafe fn gather<L: Lanes>(depth: usize, to: *mut f32, load: impl Fn(usize) -> L::V) {
+unsafe fn gather<L: Lanes, E: Element>(depth: usize, from: *const E, to: *mut f32) {
     let columns = L::COLUMNS * L::WIDTH;
     for input in 0..depth {
         for i in (0..PANEL).step_by(L::WIDTH) {
             let (tile, column) = (i / columns, i % columns);
-            // SAFETY: there is place for `depth` inputs of a panel, which whole tiles make up.
-            unsafe { L::store(to.add((tile * depth + input) * columns + column), load(input * PANEL + i)) }
+            // SAFETY: both have `depth` inputs of a panel, which whole tiles make up.
+            unsafe {
+                let v = E::load::<L>(from.add(input * PANEL + i));
+                L::store(to.add((tile * depth + input) * columns + column), v);
+            }
         }
     }
 }
 
 /// The products of `depth` inputs with every column of a panel.
 #[inline(always)]
-unsafe fn products<L: Lanes>(x: Rows, columns: Columns, depth: usize, target: Target) {
+unsafe fn products<L: Lanes, E: Element>(x: Rows, columns: Columns<E>, depth: usize, target: Target) {
     let width = L::COLUMNS * L::WIDTH;
     for tile in 0..PANEL / width {
         for row in (0..x.count).step_by(L::ROWS) {
@@ -132,7 +141,7 @@ unsafe fn products<L: Lanes>(x: Rows, columns: Columns, depth: usize, target: Ta
                     depth,
                 };
                 let target = Target { out: target.out.add(row * target.stride + tile * width), ..target };
-                store_product::<L>((x.count - row).min(L::ROWS), L::COLUMNS, operands, target);
+                store_product::<L, E>((x.count - row).min(L::ROWS), L::COLUMNS, operands, target);
             }
         }
     }
