@@ -64,10 +64,8 @@ class Function:
 
     def infer_ms(self, ids):
         """How long the model runs on token ids, `[batch, tokens]`, as the function says."""
-        tensor = {"shape": list(ids.shape), "datatype": "INT64", "data": ids.ravel().tolist()}
-        ones, zeros = tensor | {"data": [1] * ids.size}, tensor | {"data": [0] * ids.size}
-        inputs = [{"name": "input_ids"} | tensor, {"name": "attention_mask"} | ones, {"name": "token_type_ids"} | zeros]
-        return self.call("/v2/models/minilm/infer", {"inputs": inputs})[1]["run"]
+        body = {"input": ids.tolist(), "encoding_format": "base64", "model": "minilm"}
+        return self.call("/v1/embeddings", body)[1]["run"]
 
     def __enter__(self):
         return self

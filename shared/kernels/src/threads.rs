@@ -1,47 +1,48 @@
-//! The threads that one model run may use: a pool shared by all runs, entered once per run.
+//! The threads that model runs may use: the caller's own, and helpers that stay awake while a model runs.
+//!
+//! A run is some hundred short loops over rows, panels or heads. Waking a thread for each of them costs more than most of
+//! them take, so helpers spin between the loops of a run ([`enter`]) and sleep between runs.
+
+mod job;
+mod pool;
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
-use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use pool::Pool;
 
-static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+static POOL: OnceLock<Option<Pool>> = OnceLock::new();
 
 /// Uses this many threads from now on. It has to be said before the first kernel runs; afterwards it changes nothing.
 /// Without it there is one thread, the caller's.
 pub fn set(count: usize) {
-    POOL.get_or_init(|| build(count));
+    POOL.get_or_init(|| Pool::start(count.saturating_sub(1)));
 }
 
-fn build(count: usize) -> Option<ThreadPool> {
-    if count < 2 {
-        return None;
-    }
-    ThreadPoolBuilder::new().num_threads(count).thread_name(|index| format!("kernel-{index}")).build().ok()
-}
-
-fn pool() -> Option<&'static ThreadPool> {
+fn pool() -> Option<&'static Pool> {
     POOL.get_or_init(|| None).as_ref()
 }
 
 /// How many threads there are.
 pub fn count() -> usize {
-    pool().map_or(1, ThreadPool::current_num_threads)
+    pool().map_or(1, |pool| 1 + pool.helpers())
 }
 
-/// Runs `work` on one of the pool's threads, where [`split`] finds the others awake.
-pub fn enter<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    match pool() {
-        Some(pool) => pool.install(work),
-        None => work(),
-    }
+/// Runs `work` while the helpers are awake, so that each [`split`] within finds them at once.
+pub fn enter<R>(work: impl FnOnce() -> R) -> R {
+    let _awake = pool().map(Pool::wake);
+    work()
 }
 
 /// Runs `work` for 0 to `tasks`, in any order, on as many threads as there are.
-pub fn split(tasks: usize, work: impl Fn(usize) + Sync + Send) {
+///
+/// Within another split, or while the helpers are at another run's, the caller's thread does it all.
+///
+/// # Panics
+/// If `work` does, after every thread has left it.
+pub fn split(tasks: usize, work: impl Fn(usize) + Sync) {
     match pool() {
-        Some(pool) if tasks > 1 => pool.install(|| (0..tasks).into_par_iter().for_each(work)),
+        Some(pool) if tasks > 1 => pool.run(tasks, &work),
         _ => (0..tasks).for_each(work),
     }
 }
