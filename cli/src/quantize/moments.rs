@@ -46,7 +46,8 @@ impl Moments {
     }
 
     fn damping(&self) -> f64 {
-        let mean = self.products.diag().iter().map(|square| f64::from(*square)).sum::<f64>() / self.width().max(1) as f64;
+        let mean =
+            self.products.diag().iter().map(|square| f64::from(*square)).sum::<f64>() / self.width().max(1) as f64;
         if mean > 0.0 { DAMPING * mean } else { 1.0 }
     }
 
@@ -55,7 +56,8 @@ impl Moments {
     pub fn correction(&self) -> Vec<f32> {
         let n = self.width();
         // The moments turned about: their lower triangular root is, turned back, an upper one.
-        let mut root: Vec<f64> = self.products.iter().rev().map(|product| f64::from(*product)).collect();
+        let mut root: Vec<f64> = self.products.iter().map(|product| f64::from(*product)).collect();
+        root.reverse();
         let damping = self.damping();
         (0..n).for_each(|at| root[at * n + at] += damping);
         decompose(&mut root, n);

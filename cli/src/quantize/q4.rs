@@ -9,7 +9,7 @@ use half::f16;
 use super::moments::Moments;
 
 /// How many inputs share a scale.
-pub const BLOCK: usize = 32;
+const BLOCK: usize = 32;
 /// The least whole number; the greatest is 7.
 const LEAST: f32 = -8.0;
 /// Parts of the greatest weight that are tried as 8 steps of the scale, in hundredths.
@@ -68,7 +68,8 @@ fn whole(weight: f32, scale: f32) -> f32 {
 /// The scale with the least squared error, each weight's times what its input is like. The scale has the sign that gives
 /// the greatest weight the number -8.
 fn best_scale(block: &[f32], weights: &[f32]) -> f16 {
-    let greatest = block.iter().copied().fold(0.0f32, |greatest, x| if x.abs() > greatest.abs() { x } else { greatest });
+    let greatest =
+        block.iter().copied().fold(0.0f32, |greatest, x| if x.abs() > greatest.abs() { x } else { greatest });
     let candidates = STEPS.step_by(STRIDE).map(|part| f16::from_f32(greatest * f32::from(part) / 100.0 / LEAST));
     let error = |scale: &f16| -> f32 {
         let scale = scale.to_f32();
@@ -79,24 +80,24 @@ fn best_scale(block: &[f32], weights: &[f32]) -> f16 {
     best.map_or(f16::ZERO, |(_, scale)| scale)
 }
 
-/// The weights that blocks stand for, `[outputs, inputs]`.
-pub fn dense(blocks: &Q4Blocks) -> Vec<f32> {
-    let per_row = blocks.inputs.div_ceil(BLOCK);
-    let rows = blocks.values.chunks_exact(blocks.inputs.max(1)).zip(blocks.scales.chunks_exact(per_row.max(1)));
-    let row = |(values, scales): (&[u8], &[f16])| {
-        let blocks = values.chunks(BLOCK).zip(scales);
-        let block = |(values, scale): (&[u8], &f16)| {
-            let scale = scale.to_f32();
-            values.iter().map(move |value| (f32::from(*value) + LEAST) * scale).collect::<Vec<_>>()
-        };
-        blocks.flat_map(block).collect::<Vec<_>>()
-    };
-    rows.flat_map(row).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The weights that blocks stand for, `[outputs, inputs]`.
+    fn dense(blocks: &Q4Blocks) -> Vec<f32> {
+        let per_row = blocks.inputs.div_ceil(BLOCK);
+        let rows = blocks.values.chunks_exact(blocks.inputs.max(1)).zip(blocks.scales.chunks_exact(per_row.max(1)));
+        let row = |(values, scales): (&[u8], &[f16])| {
+            let blocks = values.chunks(BLOCK).zip(scales);
+            let block = |(values, scale): (&[u8], &f16)| {
+                let scale = scale.to_f32();
+                values.iter().map(move |value| (f32::from(*value) + LEAST) * scale).collect::<Vec<_>>()
+            };
+            blocks.flat_map(block).collect::<Vec<_>>()
+        };
+        rows.flat_map(row).collect()
+    }
 
     /// Inputs that depend on each other, and a layer over them.
     fn layer(inputs: usize, outputs: usize) -> (Moments, Vec<f32>, Vec<f32>) {
@@ -128,11 +129,14 @@ mod tests {
         let (moments, x, weight) = layer(inputs, outputs);
         let nearest = {
             let mut identity = Moments::new(inputs);
-            identity.add(&(0..inputs * inputs).map(|at| if at % (inputs + 1) == 0 { 1.0 } else { 0.0 }).collect::<Vec<_>>());
+            identity.add(
+                &(0..inputs * inputs).map(|at| if at % (inputs + 1) == 0 { 1.0 } else { 0.0 }).collect::<Vec<_>>(),
+            );
             dense(&rounded(&weight, outputs, inputs, &identity).unwrap())
         };
         let made_good = dense(&rounded(&weight, outputs, inputs, &moments).unwrap());
-        let (plain, better) = (output_error(&weight, &nearest, &x, inputs), output_error(&weight, &made_good, &x, inputs));
+        let (plain, better) =
+            (output_error(&weight, &nearest, &x, inputs), output_error(&weight, &made_good, &x, inputs));
         assert!(better < 0.6 * plain, "{better} {plain}");
     }
 

@@ -90,9 +90,4 @@ impl Sizes {
             positions: config.size("max_position_embeddings")?,
         })
     }
-
-    /// How many numbers queries, keys and values of a token have.
-    pub(super) fn projected(&self) -> usize {
-        (self.heads + 2 * self.key_heads) * self.head_width
-    }
 }

@@ -12,8 +12,14 @@ use crate::import::FolderError;
 use crate::import::folder::Settings;
 
 /// Tokenizers that put a token first unless their settings tell them not to, whatever `tokenizer.json` says.
-const BEGINNERS: [&str; 6] =
-    ["LlamaTokenizer", "LlamaTokenizerFast", "CodeLlamaTokenizer", "CodeLlamaTokenizerFast", "GemmaTokenizer", "GemmaTokenizerFast"];
+const BEGINNERS: [&str; 6] = [
+    "LlamaTokenizer",
+    "LlamaTokenizerFast",
+    "CodeLlamaTokenizer",
+    "CodeLlamaTokenizerFast",
+    "GemmaTokenizer",
+    "GemmaTokenizerFast",
+];
 
 /// What a folder says beside the weights.
 #[derive(Clone, Debug, Default)]
@@ -137,7 +143,9 @@ fn chat_template(root: &Path, told: &Settings) -> Result<Option<String>, FolderE
             let named = |name: &str| several.iter().find(|one| one.get("name").and_then(Value::as_str) == Some(name));
             let chosen = named("default").or_else(|| several.first().filter(|_| several.len() == 1));
             let template = chosen.and_then(|one| one.get("template")).and_then(Value::as_str);
-            template.map(|template| Some(template.to_owned())).ok_or_else(|| settings.refuse(field, "one called default"))
+            template
+                .map(|template| Some(template.to_owned()))
+                .ok_or_else(|| settings.refuse(field, "one called default"))
         }
         Some(_) => Err(settings.refuse(field, "a template, or a list of them by name")),
     }

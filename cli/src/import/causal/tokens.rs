@@ -89,7 +89,7 @@ impl TokenizerFile {
     }
 
     /// Has the tokenizer put a token before every text, after what else it does.
-    pub(super) fn lead_with(&mut self, token: &str, id: u32) {
+    pub(in crate::import) fn lead_with(&mut self, token: &str, id: u32) {
         let special = |kind: u8| json!({"SpecialToken": {"id": token, "type_id": kind}});
         let sequence = |name: &str, kind: u8| json!({"Sequence": {"id": name, "type_id": kind}});
         let template = json!({

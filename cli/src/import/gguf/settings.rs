@@ -116,7 +116,8 @@ impl Keys<'_> {
                 return Err(self.refuse(key, &expected.to_string()));
             }
         }
-        let table = file.tensor("token_embd.weight").ok_or_else(|| file.broken("it has no tensor token_embd.weight"))?;
+        let table =
+            file.tensor("token_embd.weight").ok_or_else(|| file.broken("it has no tensor token_embd.weight"))?;
         values.insert("vocab_size".to_owned(), table.0.shape.first().copied().unwrap_or(0).into());
         let has = |name: &str| file.tensor(name).is_some();
         values.insert("tie_word_embeddings".to_owned(), (!has("output.weight")).into());
@@ -158,7 +159,8 @@ impl Keys<'_> {
             return Ok(Some(json!({"rope_type": causal::FACTORS, "factors": info.kind.dense(bytes)})));
         }
         let kind = self.file.text(&self.key("rope.scaling.type"));
-        let (factor, original) = (self.number("rope.scaling.factor")?, self.number("rope.scaling.original_context_length")?);
+        let (factor, original) =
+            (self.number("rope.scaling.factor")?, self.number("rope.scaling.original_context_length")?);
         let linear = self.number("rope.scale_linear")?;
         Ok(match (kind, linear) {
             (None, Some(factor)) => Some(json!({"rope_type": "linear", "factor": factor})),

@@ -139,7 +139,10 @@ fn in_halves<T: Copy>(rows: &[T], heads: usize, width: usize) -> Vec<T> {
     let row = |head: &[T], index: usize| head[index * width..(index + 1) * width].to_vec();
     let turn = |head: &[T]| {
         let count = head.len() / width.max(1);
-        (0..2).flat_map(|half| (0..count / 2).map(move |pair| 2 * pair + half)).flat_map(|index| row(head, index)).collect::<Vec<T>>()
+        (0..2)
+            .flat_map(|half| (0..count / 2).map(move |pair| 2 * pair + half))
+            .flat_map(|index| row(head, index))
+            .collect::<Vec<T>>()
     };
     rows.chunks_exact(head.max(1)).flat_map(turn).collect()
 }

@@ -29,7 +29,8 @@ const ROLES: [(&str, &str); 4] =
     [("bos", "bos_token"), ("eos", "eos_token"), ("unknown", "unk_token"), ("padding", "pad_token")];
 
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// Reads the tokenizer of a model that has logits for `vocabulary` tokens.
 ///
@@ -48,7 +49,8 @@ pub(super) fn read(file: &File<'_>, vocabulary: usize) -> Result<Speech, ImportE
     if let Some((id, token)) = begin {
         tokenizer.lead_with(token, id);
     }
-    let mut ends: BTreeSet<u32> = ["eos", "eot", "eom"].into_iter().filter_map(|role| source.role(role)).map(|(id, _)| id).collect();
+    let mut ends: BTreeSet<u32> =
+        ["eos", "eot", "eom"].into_iter().filter_map(|role| source.role(role)).map(|(id, _)| id).collect();
     let ends_turn = |(id, token): (usize, &&str)| {
         (ENDS.contains(token) && source.kind(id) == CONTROL).then(|| u32::try_from(id).ok()).flatten()
     };

@@ -78,9 +78,8 @@ impl Quantizing<'_> {
         given: &BTreeMap<String, Q4Blocks>,
     ) -> Result<BTreeMap<String, Q4Blocks>> {
         let model = &self.imported.model;
-        let rounds = |(layer, format): &(&String, &WeightFormat)| {
-            **format == WeightFormat::Q4 && !given.contains_key(*layer)
-        };
+        let rounds =
+            |(layer, format): &(&String, &WeightFormat)| **format == WeightFormat::Q4 && !given.contains_key(*layer);
         let layers: Vec<String> = formats.iter().filter(rounds).map(|(layer, _)| layer.clone()).collect();
         let observations = Observations::default();
         let watched = Decoder::new(observations.watch(model, &layers)?)?;
@@ -101,7 +100,9 @@ impl Quantizing<'_> {
         let threads = thread::available_parallelism().map_or(1, usize::from).min(layers.len());
         thread::scope(|scope| {
             let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().try_for_each(|worker| worker.join().map_err(|_| anyhow!("rounding a layer panicked"))?)
+            workers
+                .into_iter()
+                .try_for_each(|worker| worker.join().map_err(|_| anyhow!("rounding a layer panicked"))?)
         })?;
         done.into_inner().map_err(|_| anyhow!("rounding a layer panicked"))
     }

@@ -51,7 +51,8 @@ pub(super) fn compare(
     let expected = [rows(source, &first, first.len())?, rows(source, &second, second.len())?];
     let got = together(packed, &first, &second).context("the packed model fails on two prompts at once")?;
     for (expected, got) in expected.iter().zip(&got) {
-        let difference = difference(expected, got).context("the package differs from the model on two prompts at once")?;
+        let difference =
+            difference(expected, got).context("the package differs from the model on two prompts at once")?;
         verification.max_abs_difference = verification.max_abs_difference.max(difference);
         verification.inputs += 1;
     }
@@ -80,9 +81,8 @@ fn together(decoder: &Decoder, first: &[u32], second: &[u32]) -> Result<[Vec<Vec
     for (first, second) in [(first.0, second.0), (first.1, second.1)] {
         let [one, two] = &mut sequences;
         let given = [(0, one, first), (1, two, second)].into_iter().filter(|(_, _, tokens)| !tokens.is_empty());
-        let (places, mut chunks): (Vec<usize>, Vec<Chunk<'_>>) = given
-            .map(|(place, sequence, tokens)| (place, Chunk { sequence, tokens, want: Want::All }))
-            .unzip();
+        let (places, mut chunks): (Vec<usize>, Vec<Chunk<'_>>) =
+            given.map(|(place, sequence, tokens)| (place, Chunk { sequence, tokens, want: Want::All })).unzip();
         if chunks.is_empty() {
             continue;
         }

@@ -1,0 +1,1 @@
+//! What the rotations of language models are.
