@@ -24,7 +24,7 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 
 pub(crate) use describe::file_name;
-pub use report::{Checked, Quantized, Report};
+pub use report::{Checked, Measured, Quantized, Report};
 
 /// What to pack.
 #[derive(Clone, Debug, Default)]

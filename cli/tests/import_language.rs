@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
 
+#[path = "import_language/gguf.rs"]
+mod gguf;
 #[path = "import_language/reference.rs"]
 mod reference;
 #[path = "import_language/refusals.rs"]

@@ -51,7 +51,7 @@ def permuted(weights: np.ndarray, heads: int) -> np.ndarray:
     return split.swapaxes(1, 2).reshape(weights.shape)
 
 
-def pieces(writer) -> None:
+def pieces(writer, prefix=True) -> int:
     """A vocabulary of SentencePiece: bytes, and pieces of the corpus with scores by their frequency."""
     tokens, scores, kinds = ["<unk>", "<s>", "</s>"], [0.0] * 3, [UNKNOWN, CONTROL, CONTROL]
     tokens += [f"<0x{byte:02X}>" for byte in range(256)]
@@ -72,6 +72,7 @@ def pieces(writer) -> None:
     writer.add_token_scores(scores)
     writer.add_token_types(kinds)
     writer.add_add_bos_token(True)
+    writer.add_add_space_prefix(prefix)
     return len(tokens)
 
 
@@ -139,19 +140,25 @@ def make(root: pathlib.Path, name: str, kind: str, arch: str, weights: Type, wor
     writer.write_tensors_to_file()
     writer.close()
     try:
-        reference(root, name, ends, config.max_position_embeddings)
+        reference(root, name, ends, config)
     except folders.Unsettled:
         make(root, name, kind, arch, weights, words, ends, embeddings, seed + 1, **settings)
 
 
-def reference(root: pathlib.Path, name: str, ends: list[int], context: int) -> None:
+def reference(root: pathlib.Path, name: str, ends: list[int], config) -> None:
+    """Settings are given, since transformers leaves out some of a file's: the width of Qwen3's heads, for one."""
     file = f"{name}.gguf"
-    model = t.AutoModelForCausalLM.from_pretrained(root, gguf_file=file, dtype=torch.float32, attn_implementation="eager")
+    config._attn_implementation = "eager"
+    model = folders.model_class(type(config).__name__.removesuffix("Config")).from_pretrained(
+        root, gguf_file=file, config=config, dtype=torch.float32
+    )
     words = t.AutoTokenizer.from_pretrained(root, gguf_file=file)
-    texts = [{"text": text, "ids": words(text)["input_ids"]} for text in folders.SAMPLES]
+    # Before a space SentencePiece and llama.cpp put another one, transformers none.
+    samples = [text for text in folders.SAMPLES if not text.startswith(" ")]
+    texts = [{"text": text, "ids": words(text)["input_ids"]} for text in samples]
     begin = 1 if texts[0]["ids"][0] == 1 else None
     folders.MADE_BY = MADE_BY
-    rest = {"context_tokens": context, "end_tokens": ends, "begin_token": begin}
+    rest = {"context_tokens": config.max_position_embeddings, "end_tokens": ends, "begin_token": begin}
     folders.describe(root / f"{name}.json", model.eval(), texts, rest)
     print(name, type(model).__name__)
 
@@ -185,6 +192,7 @@ def blocks(root: pathlib.Path) -> None:
 def main(root: pathlib.Path, only: list[str]) -> None:
     root.mkdir(exist_ok=True)
     qwen = lambda writer: byte_pairs(writer, "qwen2")
+    gemma = lambda writer: pieces(writer, prefix=False)
     made = {
         "blocks": lambda name: blocks(root),
         "llama_f16": lambda name: make(root, name, "Llama", "llama", Type.F16, pieces, [2]),
@@ -193,9 +201,9 @@ def main(root: pathlib.Path, only: list[str]) -> None:
                                         intermediate_size=64),
         "qwen2_bf16": lambda name: make(root, name, "Qwen2", "qwen2", Type.BF16, qwen, [2, 4], tie_word_embeddings=True),
         "qwen3_f16": lambda name: make(root, name, "Qwen3", "qwen3", Type.F16, qwen, [2, 4], head_dim=16),
-        "gemma2_f16": lambda name: make(root, name, "Gemma2", "gemma2", Type.F16, pieces, [2], head_dim=8,
+        "gemma2_f16": lambda name: make(root, name, "Gemma2", "gemma2", Type.F16, gemma, [2], head_dim=8,
                                         query_pre_attn_scalar=8, sliding_window=16),
-        "gemma3_f16": lambda name: make(root, name, "Gemma3Text", "gemma3", Type.F16, pieces, [2], head_dim=8,
+        "gemma3_f16": lambda name: make(root, name, "Gemma3Text", "gemma3", Type.F16, gemma, [2], head_dim=8,
                                         query_pre_attn_scalar=8, sliding_window=16, num_hidden_layers=6,
                                         intermediate_size=32),
     }

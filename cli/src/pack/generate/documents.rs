@@ -25,6 +25,7 @@ const BUILT_IN: &str = "built-in sentences";
 #[derive(Debug)]
 pub(super) struct Documents {
     name: String,
+    calibration_name: String,
     measured: Vec<Vec<u32>>,
     calibration: Vec<Vec<u32>>,
 }
@@ -50,6 +51,7 @@ impl Documents {
         let file = perplexity.or(calibration);
         Ok(Self {
             name: name(file),
+            calibration_name: name(calibration.or(perplexity)),
             measured: pieces(file, MEASURED)?,
             calibration: pieces(calibration.or(perplexity), CALIBRATED)?,
         })
@@ -58,6 +60,11 @@ impl Documents {
     /// What the texts are called that the perplexity is measured on.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the texts are called that are there to calibrate with.
+    pub(super) fn calibration_name(&self) -> &str {
+        &self.calibration_name
     }
 
     /// Runs a model over the texts to calibrate with.

@@ -39,7 +39,7 @@ impl Quantizing<'_> {
         let formats: BTreeMap<String, WeightFormat> =
             layers.iter().map(|layer| (layer.clone(), self.format_of(model, layer, &kept))).collect();
         let mut blocks = self.given(&formats);
-        if self.recipe.quantize.scheme == Some(Scheme::Q4Calibrated) {
+        if self.fits() {
             blocks.extend(self.calibrated(&formats, &blocks)?);
         }
         self.progress.step("quantizing the weights");
@@ -49,11 +49,17 @@ impl Quantizing<'_> {
         let mut draft = Draft { warnings: draft.warnings, ..Draft::new(draft.manifest, &quantized, draft.tokenizer)? };
         draft.manifest.quantization = Some(Quantization {
             scheme: self.format,
+            calibration: self.fits().then(|| self.documents.calibration_name().to_owned()),
             kept,
             layers: account(&quantized),
             agreement: Agreement { texts: 0, isa: String::new(), cosine: None, labels: None, max_abs_difference: 0.0 },
         });
         Ok(draft)
+    }
+
+    /// Whether weights are rounded with regard to the calibration text.
+    fn fits(&self) -> bool {
+        self.recipe.quantize.scheme == Some(Scheme::Q4Calibrated)
     }
 
     /// The format of a layer. Where all others get 4 bits embeddings and the layer of logits get 8, unless they have 4 in
