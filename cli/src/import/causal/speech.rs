@@ -99,7 +99,7 @@ impl Speech {
             begin_token: self.begin_token,
             chat_template: self.chat_template.clone(),
             special: self.special.clone(),
-            sampling: self.sampling.clone(),
+            sampling: self.sampling,
             perplexity: None,
         }
     }
