@@ -30,7 +30,7 @@ struct Command {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Make a package of a model file and check it against the file
-    Pack(Pack),
+    Pack(Box<Pack>),
     /// Show what is in a package
     Inspect(Inspect),
     /// Put a package into a store and make it the one in force
@@ -190,7 +190,7 @@ fn run(action: Action) -> Result<()> {
     let (threads, isa) = Config::compute(|name| std::env::var(name).ok())?;
     engine::prepare(threads, isa);
     match action {
-        Action::Pack(args) => pack(args),
+        Action::Pack(args) => pack(*args),
         Action::Inspect(args) => print(&inspect::inspect(&args.file)?, args.json),
         Action::Push(args) => push(args),
         Action::Serve(args) => runtime()?.block_on(serve::serve(serve::Request {
