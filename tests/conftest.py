@@ -42,7 +42,7 @@ class Binaries:
 def binaries() -> Binaries:
     """The binaries that `cargo build --workspace` made."""
     folder = target_folder()
-    functions = {name: folder / name for name in ("predict", "embed", "classify")}
+    functions = {name: folder / name for name in ("predict", "embed", "classify", "generate")}
     found = Binaries(folder / "emberlite", functions)
     for binary in (found.emberlite, *functions.values()):
         assert binary.is_file(), f"{binary} is not there: run cargo build --workspace, or cargo xtask test"
