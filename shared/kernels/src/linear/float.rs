@@ -9,7 +9,7 @@ use crate::tile::{Operands, Target, store_product};
 use crate::{Isa, scratch};
 
 pub(super) fn run(isa: Isa, job: &Job<'_>, x: &[f32]) {
-    job.split(|panels, rows| {
+    job.split(PANEL, |panels, rows| {
         let work = |decoded: *mut f32| {
             // SAFETY: the lengths were checked by the caller, which splits the work without overlap.
             unsafe { block(isa, job, x.as_ptr(), panels, rows, decoded) }
@@ -44,7 +44,7 @@ unsafe fn lanes<L: Lanes>(job: &Job<'_>, x: *const f32, panels: Range<usize>, ro
                     decode::<L, true>(values.as_ptr().add(panel * volume), volume, decoded);
                     decoded
                 }
-                Weights::Int8 { .. } => return,
+                Weights::Int8 { .. } | Weights::Q4(_) => return,
             }
         };
         let mut row = rows.start;
@@ -55,10 +55,11 @@ unsafe fn lanes<L: Lanes>(job: &Job<'_>, x: *const f32, panels: Range<usize>, ro
                 let operands =
                     Operands { a: x.add(row * inputs), a_stride: inputs, b: weights, b_stride: PANEL, depth: inputs };
                 let target = Target { out: sums.as_mut_ptr(), stride: PANEL, add: false };
-                store_product::<L>(count, PANEL / L::WIDTH, operands, target);
+                store_product::<L, f32>(count, PANEL / L::WIDTH, operands, target);
                 for m in 0..count {
                     let sums = sums.as_ptr().add(m * PANEL);
-                    write_row::<L>(job, Place { panel, row: row + m }, |i| L::load(sums.add(i)));
+                    let place = Place { first: panel * PANEL, width: PANEL, row: row + m };
+                    write_row::<L>(job, place, |i| L::load(sums.add(i)));
                 }
             }
             row += count;
