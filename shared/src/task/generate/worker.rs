@@ -108,10 +108,15 @@ impl Worker {
     /// Ends what nobody waits for.
     fn drop_abandoned(&mut self) {
         self.waiting.retain(|job| !job.events.is_closed());
-        let (abandoned, reading) = self.reading.drain(..).partition(|reading| reading.job.events.is_closed());
+        let (abandoned, reading) =
+            self.reading.drain(..).partition::<VecDeque<_>, _>(|reading| reading.job.events.is_closed());
         self.reading = reading;
         abandoned.into_iter().for_each(|reading| self.keep(reading));
-        self.writing.iter_mut().filter(|choice| choice.is_abandoned()).for_each(|choice| choice.ended = true);
+        let abandoned = self.writing.iter_mut().filter(|choice| choice.is_abandoned());
+        let texts = abandoned.map(|choice| choice.ended = true).count();
+        if texts > 0 {
+            tracing::debug!(texts, "request abandoned");
+        }
         self.retire();
     }
 
