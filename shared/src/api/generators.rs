@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http::StatusCode;
 
 use super::ApiError;
-use crate::model::{Model, ModelName};
+use crate::model::{GenerateSpec, Model, ModelName};
 use crate::task::generate::{GenerateError, Generator, Settings, TemplateError};
 use crate::tokenizer::EncodeError;
 
@@ -20,6 +20,11 @@ pub(super) struct Generators {
 impl Generators {
     pub(super) fn new(settings: Settings) -> Self {
         Self { settings, generators: Mutex::default() }
+    }
+
+    /// The longest sequence of a model.
+    pub(super) fn context_tokens(&self, spec: &GenerateSpec) -> usize {
+        self.settings.context_tokens(spec)
     }
 
     /// The generator of a loaded model.

@@ -45,6 +45,13 @@ pub struct Settings {
     pub speculate: bool,
 }
 
+impl Settings {
+    /// The longest sequence of a model: its own limit, or a shorter one.
+    pub fn context_tokens(&self, spec: &GenerateSpec) -> usize {
+        self.context_tokens.map_or(spec.context_tokens, |own| own.min(spec.context_tokens))
+    }
+}
+
 /// What a client wants written.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -155,7 +162,7 @@ impl Generator {
             return Err(GenerateError::NotGenerative);
         };
         let table = Arc::new(tokenizer.token_bytes()?);
-        let context_tokens = settings.context_tokens.map_or(spec.context_tokens, |own| own.min(spec.context_tokens));
+        let context_tokens = settings.context_tokens(spec);
         let (jobs, worker) = worker::start(decoder.clone(), Arc::clone(&table), spec.end_tokens.clone(), settings)
             .map_err(|error| GenerateError::Failed(error.to_string()))?;
         Ok(Self { context_tokens, table, template: OnceLock::new(), grammars: OnceLock::new(), jobs, worker, model })

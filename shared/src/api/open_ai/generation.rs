@@ -1,6 +1,5 @@
 //! What chats and completions share: from a body to a running request, and from its events to an answer.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -50,7 +49,7 @@ pub(super) trait Ask: Sized + Send + 'static {
 }
 
 /// Makes answers: whole ones, and the chunks of a stream.
-pub(super) trait Form: Send + Sync + 'static {
+pub(super) trait Form: Send + Sync + Unpin + 'static {
     /// A text with what belongs to it.
     type Choice: Serialize + Send;
     /// A part of it.
@@ -152,7 +151,7 @@ pub(super) fn routes<A: Ask>(path: &str) -> Router<Arc<Api>> {
 
 async fn respond<A: Ask>(api: &Arc<Api>, named: Option<String>, request: Request) -> Response {
     let answer = answer::<A>(api, named.as_deref(), request).await;
-    let refusal = |error| Dialect::OpenAi.refusal::<ApiError>(error);
+    let refusal = |error: ApiError| Dialect::OpenAi.refusal(error);
     answer.map_err(refusal).unwrap_or_else(Refusal::into_response)
 }
 
@@ -269,10 +268,4 @@ async fn whole<F: Form>(mut running: Running<F>, steps: &[(&str, Duration)]) -> 
     let steps: Vec<_> = steps.iter().copied().chain([("run", run)]).collect();
     timing::add(&mut response, generator.model(), &steps);
     Ok(response)
-}
-
-impl From<Infallible> for ApiError {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
 }

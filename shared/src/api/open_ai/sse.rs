@@ -132,7 +132,7 @@ fn event(data: &impl Serialize) -> Bytes {
     text.into()
 }
 
-impl<F: Form + Unpin> HttpBody for Stream<F> {
+impl<F: Form> HttpBody for Stream<F> {
     type Data = Bytes;
     type Error = Infallible;
 

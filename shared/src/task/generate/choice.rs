@@ -111,7 +111,7 @@ impl Choice {
     /// Chooses a token and adds it.
     fn add(&mut self, logits: &[f32], ends: &[u32]) -> Result<u32, String> {
         let mask = self.constraint.as_mut().map(Constraint::allowed).transpose()?;
-        let is_allowed = mask.as_ref().map(|mask| |id: u32| (id as usize) < mask.len() && mask.is_allowed(id));
+        let is_allowed = mask.as_ref().map(|mask| move |id: u32| (id as usize) < mask.len() && mask.is_allowed(id));
         let allowed = is_allowed.as_ref().map(|allowed| allowed as &dyn Fn(u32) -> bool);
         let token = self.sampler.choose(logits, allowed).ok_or("no token may follow")?;
         self.tokens.push(token);
