@@ -163,3 +163,6 @@ fn vocabulary(model: &TypedModel) -> Result<usize, String> {
         None => Err(format!("expected logits F32 [1, R, vocabulary], got {output:?}")),
     }
 }
+
+#[cfg(test)]
+mod tests;
