@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support import clouds
+from support import clouds, language
 from support.packages import MODELS, Command, Package, variant
 from support.processes import FAKE_AWS, ROOT, RUNNING, MotoServer, Process, Server, environment, target_folder
 from support.store import Bucket
@@ -42,7 +42,7 @@ class Binaries:
 def binaries() -> Binaries:
     """The binaries that `cargo build --workspace` made."""
     folder = target_folder()
-    functions = {name: folder / name for name in ("predict", "embed", "classify")}
+    functions = {name: folder / name for name in ("predict", "embed", "classify", "generate")}
     found = Binaries(folder / "emberlite", functions)
     for binary in (found.emberlite, *functions.values()):
         assert binary.is_file(), f"{binary} is not there: run cargo build --workspace, or cargo xtask test"
@@ -123,6 +123,43 @@ def text_servers(binaries, log_file, text_store):
         started[name] = Server(name, [binaries.functions[name]], log_file(name), env)
     yield started
     for server in started.values():
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def language_store(binaries, tmp_path_factory) -> Path:
+    """A store with two language models: `writer` has a chat template, `base` has none."""
+    folder = tmp_path_factory.mktemp("language")
+    command = Command(binaries.emberlite, folder)
+    for name in ("writer", "base"):
+        source, package = language.write_folder(folder / name, chat=name == "writer"), folder / f"{name}.ember"
+        command.json("pack", source, "--name", name, "--quantize", "none", "-o", package)
+        command.json("push", package, "--store", folder / "store")
+    return folder / "store"
+
+
+@pytest.fixture(scope="session")
+def generate_server(binaries, log_file, language_store):
+    """The function `generate` as an HTTP server; `writer` answers where no model is named."""
+    env = environment(PORT="0", EMBER_HOST="127.0.0.1", EMBER_STORE=str(language_store), EMBER_MODEL="writer")
+    server = Server("generate", [binaries.functions["generate"]], log_file("generate"), env)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start_generate(binaries, log_file, language_store):
+    """Starts the function `generate` as an HTTP server with these variables."""
+    started = []
+
+    def start(**variables: str) -> Server:
+        own = {"PORT": "0", "EMBER_HOST": "127.0.0.1", "EMBER_STORE": str(language_store), "EMBER_MODEL": "writer"}
+        env = environment(**{**own, **variables})
+        started.append(Server("generate", [binaries.functions["generate"]], log_file("generate"), env))
+        return started[-1]
+
+    yield start
+    for server in started:
         server.stop()
 
 

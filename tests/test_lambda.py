@@ -23,7 +23,7 @@ def function(lambda_function, bucket, packages, emberlite):
 
 def test_every_sample_event_is_tested():
     predict = {"predict-url", "predict-image-url", "models-url", "predict-wrong-shape-url"}
-    tested = predict | {"embed-url", "classify-url"}
+    tested = predict | {"embed-url", "classify-url", "generate-url"}
     assert {path.stem for path in (ROOT / "events").glob("*.json")} == tested
 
 

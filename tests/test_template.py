@@ -31,7 +31,7 @@ def template() -> dict:
     return yaml.load((ROOT / "template.yaml").read_text(), Loader)
 
 
-@pytest.fixture(params=["predict", "embed", "classify"])
+@pytest.fixture(params=["predict", "embed", "classify", "generate"])
 def name(request) -> str:
     """A function's name: that of its binary."""
     return request.param
@@ -51,9 +51,12 @@ def as_list(value) -> list:
     return value if isinstance(value, list) else [value]
 
 
-def test_the_url_answers_in_one_piece_and_asks_who_calls(template, function):
+def test_the_url_answers_as_the_function_does_and_asks_who_calls(template, function, name):
     url = function["Properties"]["FunctionUrlConfig"]
-    assert url == {"AuthType": {"Ref": "UrlAuthType"}, "InvokeMode": "BUFFERED"}
+    mode = "RESPONSE_STREAM" if name == "generate" else "BUFFERED"
+    assert url == {"AuthType": {"Ref": "UrlAuthType"}, "InvokeMode": mode}
+    said = function["Properties"]["Environment"]["Variables"].get("EMBER_INVOKE_MODE", "buffered")
+    assert said.upper() == mode
     parameter = template["Parameters"]["UrlAuthType"]
     assert parameter["Default"] == "AWS_IAM"
     assert parameter["AllowedValues"] == ["AWS_IAM", "NONE"]
@@ -64,7 +67,7 @@ def test_the_function_is_the_rust_binary(function, name):
     properties = function["Properties"]
     assert properties["Runtime"] == "provided.al2023"
     assert (ROOT / properties["CodeUri"] / "Cargo.toml").is_file()
-    assert properties["Timeout"] == 30
+    assert properties["Timeout"] == (120 if name == "generate" else 30)
 
 
 def test_it_runs_on_either_architecture_with_a_whole_core(template, function):
@@ -76,7 +79,8 @@ def test_it_runs_on_either_architecture_with_a_whole_core(template, function):
 def test_variables_are_those_that_the_function_knows(function, name, binaries):
     variables = function["Properties"]["Environment"]["Variables"]
     said = subprocess.run([binaries.functions[name], "--help"], capture_output=True, text=True, check=True).stdout
-    assert variables.keys() == {"EMBER_STORE", "EMBER_MODEL", "EMBER_REFRESH_SECONDS"}
+    own = {"EMBER_INVOKE_MODE"} if name == "generate" else set()
+    assert variables.keys() == {"EMBER_STORE", "EMBER_MODEL", "EMBER_REFRESH_SECONDS"} | own
     assert all(name in said for name in variables)
     assert variables["EMBER_STORE"] == {"Fn::Sub": "s3://${Packages}"}
 
@@ -89,7 +93,7 @@ def test_the_role_may_read_packages_and_write_its_log_and_nothing_else(template)
     assert allowed["s3:GetObject"]["Resource"] == {"Fn::Sub": "${Packages.Arn}/models/*"}
     assert allowed["s3:ListBucket"]["Resource"] == {"Fn::GetAtt": "Packages.Arn"}
     assert allowed["s3:ListBucket"]["Condition"] == {"StringLikeIfExists": {"s3:prefix": "models/*"}}
-    logs = [{"Fn::GetAtt": f"{name}Log.Arn"} for name in ("Predict", "Embed", "Classify")]
+    logs = [{"Fn::GetAtt": f"{name}Log.Arn"} for name in ("Predict", "Embed", "Classify", "Generate")]
     assert allowed["logs:PutLogEvents"]["Resource"] == logs
     assert all(statement["Effect"] == "Allow" for statement in statements(role))
 
@@ -113,7 +117,7 @@ def test_the_log_is_the_functions_own_and_ends_some_day(template, function, name
 
 def test_the_outputs_tell_the_urls_the_bucket_and_how_to_push(template):
     outputs = template["Outputs"]
-    assert outputs.keys() == {"Url", "EmbedUrl", "ClassifyUrl", "Bucket", "Push"}
+    assert outputs.keys() == {"Url", "EmbedUrl", "ClassifyUrl", "GenerateUrl", "Bucket", "Push"}
     assert outputs["Push"]["Value"] == {"Fn::Sub": "emberlite push models/diagnosis --store s3://${Packages}"}
 
 

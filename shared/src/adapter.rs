@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use axum::Router;
 
 pub use self::http::serve;
-use crate::config::Config;
+use crate::config::{Config, InvokeMode};
 use crate::{engine, telemetry};
 
 /// Runs a cloud function until its runtime ends it: on Lambda where `AWS_LAMBDA_RUNTIME_API` is set, else as a plain
@@ -17,6 +17,21 @@ use crate::{engine, telemetry};
 ///
 /// `name` is the function's name, `about` one sentence for `--help`, `routes` what it answers.
 pub fn run(name: &str, about: &str, routes: impl FnOnce(&Config) -> Router) -> ExitCode {
+    run_as(name, about, routes, |_| InvokeMode::Buffered)
+}
+
+/// Runs a cloud function as [`run`] does; on Lambda its answers are sent as they come, where the configuration says that
+/// its URL takes them so.
+pub fn run_streaming(name: &str, about: &str, routes: impl FnOnce(&Config) -> Router) -> ExitCode {
+    run_as(name, about, routes, |config| config.invoke_mode)
+}
+
+fn run_as(
+    name: &str,
+    about: &str,
+    routes: impl FnOnce(&Config) -> Router,
+    mode: impl FnOnce(&Config) -> InvokeMode,
+) -> ExitCode {
     match std::env::args().nth(1).as_deref() {
         None => {}
         Some("--help" | "-h") => return print(&help(name, about)),
@@ -34,9 +49,9 @@ pub fn run(name: &str, about: &str, routes: impl FnOnce(&Config) -> Router) -> E
             Ok(runtime) => runtime,
             Err(error) => return fail(&format!("the runtime can't start: {error}")),
         };
-    let routes = routes(&config);
+    let (routes, mode) = (routes(&config), mode(&config));
     let outcome = runtime.block_on(async {
-        if lambda::is_runtime() { lambda::run(routes).await } else { serve(routes, &config.host, config.port).await }
+        if lambda::is_runtime() { lambda::run(routes, mode).await } else { serve(routes, &config.host, config.port).await }
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@ mod compute;
 mod dialect;
 mod embed;
 mod error;
+mod generators;
 mod inference;
 mod models;
 mod open_ai;
@@ -16,6 +17,7 @@ mod text;
 mod timing;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::Request;
@@ -25,6 +27,7 @@ use axum::routing::get;
 use compute::Compute;
 use dialect::Dialect;
 pub use error::ApiError;
+use generators::Generators;
 
 use crate::config::Config;
 use crate::model::Models;
@@ -35,8 +38,13 @@ use crate::store::Store;
 pub(crate) struct Api {
     models: Models,
     compute: Compute,
+    generators: Generators,
     max_body_bytes: usize,
 }
+
+/// When the answer to a request has to have ended; an extension of the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
 
 /// The function `predict`: `/predict`, and what every function answers.
 ///
@@ -59,15 +67,24 @@ pub fn classify(config: &Config) -> Router {
     )
 }
 
+/// The function `generate`: `/v1/chat/completions`, `/v1/completions`, and what every function answers.
+pub fn generate(config: &Config) -> Router {
+    function(config, &[openapi::GENERATE], open_ai::generation().merge(open_ai::models()))
+}
+
 /// All functions in one: each model is asked for what it is for.
 pub fn all(config: &Config) -> Router {
-    let parts = [openapi::PREDICT, openapi::CLASSIFY, openapi::EMBED];
-    let routes = text::routes::<classify::Request>("/classify").merge(predict::routes()).merge(embedding_routes());
+    let parts = [openapi::PREDICT, openapi::CLASSIFY, openapi::EMBED, openapi::GENERATE];
+    let routes = text::routes::<classify::Request>("/classify")
+        .merge(predict::routes())
+        .merge(embedding_routes())
+        .merge(open_ai::generation());
     function(config, &parts, routes)
 }
 
 fn embedding_routes() -> Router<Arc<Api>> {
-    open_ai::routes()
+    open_ai::embeddings()
+        .merge(open_ai::models())
         .merge(text::routes::<embed::Request>("/embed"))
         .merge(text::routes::<embed::similarity::Request>("/similarity"))
         .merge(text::routes::<rerank::Request>("/rerank"))
@@ -78,7 +95,12 @@ fn embedding_routes() -> Router<Arc<Api>> {
 fn function(config: &Config, parts: &[openapi::Part], own: Router<Arc<Api>>) -> Router {
     let store = Store::new(config.store.clone());
     let models = Models::new(store, config.models.clone(), config.default_model.clone(), config.refresh);
-    let api = Api { models, compute: Compute::new(config.threads), max_body_bytes: config.max_body_bytes };
+    let api = Api {
+        models,
+        compute: Compute::new(config.threads),
+        generators: Generators::new(config.generate),
+        max_body_bytes: config.max_body_bytes,
+    };
     Router::new()
         .route("/healthz", get(models::health))
         .route("/models", get(models::list))

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use emberlite_kernels::Isa;
 
+use crate::engine::CacheFormat;
 use crate::model::ModelName;
 use crate::store::{Location, S3Settings};
+use crate::task::generate;
 
 /// What the environment says.
 #[derive(Clone, Debug)]
@@ -26,6 +28,10 @@ pub struct Config {
     pub threads: usize,
     /// The instruction set of the kernels.
     pub isa: Isa,
+    /// How models that write are run.
+    pub generate: generate::Settings,
+    /// How Lambda takes the answers of a function that writes.
+    pub invoke_mode: InvokeMode,
     /// What is logged.
     pub log: Log,
     /// The address of the plain HTTP server.
@@ -49,6 +55,15 @@ pub struct Log {
 pub enum LogFormat {
     Json,
     Text,
+}
+
+/// How Lambda takes answers: the mode of the function's URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvokeMode {
+    /// In one piece.
+    Buffered,
+    /// As they come.
+    ResponseStream,
 }
 
 /// A variable that is missing or wrong.
@@ -108,13 +123,57 @@ const ISA: Variable = variable(
     "the best this CPU has",
     "the instruction set of the kernels",
 );
+const CONTEXT: Variable = variable(
+    "EMBER_CONTEXT_TOKENS",
+    "a number of tokens above 0",
+    "the model's own limit",
+    "the longest prompt and text of a model that writes, together",
+);
+const CACHE: Variable = variable(
+    "EMBER_CACHE_BYTES",
+    "a number of bytes above 0",
+    "268435456",
+    "the memory for keys and values, of running requests and for those to come",
+);
+const CACHE_FORMAT: Variable =
+    variable("EMBER_CACHE_FORMAT", "f32 or f16", "f16", "how keys and values are kept in memory");
+const SPECULATE: Variable = variable(
+    "EMBER_SPECULATE",
+    "true or false",
+    "true",
+    "whether tokens are drafted from what came before; the text is the same",
+);
+const INVOKE_MODE: Variable = variable(
+    "EMBER_INVOKE_MODE",
+    "buffered or response_stream",
+    "response_stream",
+    "how Lambda takes what generate answers: the invoke mode of its URL",
+);
 const LOG: Variable = variable("EMBER_LOG", "error, warn, info, debug or trace", "info", "what is logged");
 const LOG_FORMAT: Variable = variable("EMBER_LOG_FORMAT", "json or text", "json", "the form of a log record");
 const HOST: Variable = variable("EMBER_HOST", "an address", "0.0.0.0", "where the plain HTTP server listens");
 const PORT: Variable = variable("PORT", "a port", "8080", "the port of the plain HTTP server");
 
-const ALL: [Variable; 13] =
-    [STORE, MODEL, MODELS, REFRESH, MAX_BODY, ENDPOINT, PATH_STYLE, THREADS, ISA, LOG, LOG_FORMAT, HOST, PORT];
+const ALL: [Variable; 18] = [
+    STORE,
+    MODEL,
+    MODELS,
+    REFRESH,
+    MAX_BODY,
+    ENDPOINT,
+    PATH_STYLE,
+    THREADS,
+    ISA,
+    CONTEXT,
+    CACHE,
+    CACHE_FORMAT,
+    SPECULATE,
+    INVOKE_MODE,
+    LOG,
+    LOG_FORMAT,
+    HOST,
+    PORT,
+];
 
 impl Config {
     /// Reads the configuration through `lookup`, which answers a variable's value: usually the environment.
@@ -138,6 +197,11 @@ impl Config {
             max_body_bytes: reader.positive(&MAX_BODY)?.unwrap_or(6 * 1024 * 1024),
             threads: reader.positive(&THREADS)?.unwrap_or_else(cores),
             isa: reader.isa()?,
+            generate: reader.generate()?,
+            invoke_mode: reader.one_of(
+                &INVOKE_MODE,
+                &[("response_stream", InvokeMode::ResponseStream), ("buffered", InvokeMode::Buffered)],
+            )?,
             log: reader.log()?,
             host: reader.text(&HOST).unwrap_or_else(|| "0.0.0.0".to_owned()),
             port: reader.parsed(&PORT)?.unwrap_or(8080),
@@ -200,6 +264,23 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         }
     }
 
+    /// One of several words; the first is the default.
+    fn one_of<T: Copy>(&self, variable: &Variable, words: &[(&str, T)]) -> Result<T, ConfigError> {
+        let text = self.text(variable);
+        let named = |(word, _): &&(&str, T)| text.as_deref().is_none_or(|text| text == *word);
+        let value = words.iter().find(named).map(|(_, value)| *value);
+        value.ok_or_else(|| wrong(variable, &text.unwrap_or_default()))
+    }
+
+    fn generate(&self) -> Result<generate::Settings, ConfigError> {
+        Ok(generate::Settings {
+            context_tokens: self.positive(&CONTEXT)?,
+            cache_bytes: self.positive(&CACHE)?.unwrap_or(256 * 1024 * 1024),
+            cache_format: self.one_of(&CACHE_FORMAT, &[("f16", CacheFormat::F16), ("f32", CacheFormat::F32)])?,
+            speculate: self.parsed(&SPECULATE)?.unwrap_or(true),
+        })
+    }
+
     fn isa(&self) -> Result<Isa, ConfigError> {
         match self.parsed::<Isa>(&ISA)? {
             Some(isa) if !isa.is_available() => Err(wrong(&ISA, isa.name())),
@@ -254,6 +335,11 @@ mod tests {
             ("EMBER_S3_PATH_STYLE", "maybe"),
             ("EMBER_THREADS", "0"),
             ("EMBER_ISA", "sse9"),
+            ("EMBER_CONTEXT_TOKENS", "0"),
+            ("EMBER_CACHE_BYTES", "1 GB"),
+            ("EMBER_CACHE_FORMAT", "f8"),
+            ("EMBER_SPECULATE", "maybe"),
+            ("EMBER_INVOKE_MODE", "stream"),
             ("EMBER_LOG", "=="),
             ("EMBER_LOG_FORMAT", "xml"),
             ("PORT", "99999"),

@@ -3,6 +3,7 @@
 pub mod classify;
 pub mod elements;
 pub mod embed;
+pub mod generate;
 mod image;
 mod input;
 pub mod json;

@@ -1,13 +1,15 @@
-//! The tokenizer: texts to token ids, as the `tokenizers` crate defines them, cut to the length a model takes.
+//! The tokenizer: texts to token ids and back, as the `tokenizers` crate defines them, cut to the length a model takes.
 //!
 //! Normalizers, pre-tokenizers and added tokens are the crate's. What it takes long to load is read here: vocabularies of
 //! WordPiece and of byte pair encodings go from JSON to their tables in one pass.
 
 mod bpe;
+mod decode;
 mod frame;
 mod index;
 mod load;
 mod portion;
+mod prompt;
 mod table;
 mod vocabulary;
 mod wordpiece;
@@ -15,6 +17,9 @@ mod wordpiece;
 use std::borrow::Cow;
 
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl};
+
+pub use decode::{Detokenizer, TokenBytes};
+pub use prompt::Prompt;
 
 use frame::Frame;
 use portion::Portion;
@@ -29,6 +34,7 @@ pub struct Tokenizer {
     pipeline: Pipeline,
     single: Frame,
     pair: Frame,
+    decoder: Option<decode::Decoder>,
 }
 
 /// What becomes one row of a batch.

@@ -1,7 +1,7 @@
 //! AWS Lambda: function URLs and HTTP APIs, answered before the function's deadline.
 
 use std::convert::Infallible;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Body;
@@ -10,7 +10,8 @@ use http::Request;
 use lambda_http::RequestExt as _;
 use tower::ServiceExt as _;
 
-use crate::api::ApiError;
+use crate::api::{ApiError, Deadline};
+use crate::config::InvokeMode;
 
 /// What is kept of a function's time to send the answer that time is up.
 const RESERVE: Duration = Duration::from_millis(200);
@@ -24,23 +25,33 @@ pub(super) fn is_runtime() -> bool {
 ///
 /// # Errors
 /// A runtime interface that can't be spoken to, in words.
-pub(super) async fn run(routes: Router) -> Result<(), String> {
+pub(super) async fn run(routes: Router, mode: InvokeMode) -> Result<(), String> {
     let service = tower::service_fn(move |request: lambda_http::Request| {
-        let remaining = remaining(&request);
-        let answer = whole(routes.clone().oneshot(to_axum(request)));
+        let deadline = deadline(&request);
+        let answer = routes.clone().oneshot(to_axum(request, deadline));
         async move {
-            let outcome = match remaining {
-                Some(remaining) => tokio::time::timeout(remaining, answer).await,
-                None => Ok(answer.await),
+            let in_time = async {
+                match mode {
+                    InvokeMode::Buffered => whole(answer).await,
+                    InvokeMode::ResponseStream => answer.await,
+                }
+            };
+            let outcome = match deadline {
+                Some(deadline) => tokio::time::timeout_at(deadline.into(), in_time).await,
+                None => Ok(in_time.await),
             };
             let response = outcome.unwrap_or_else(|_| Ok(ApiError::deadline().into_response()));
             Ok::<Response, Infallible>(response.unwrap_or_else(|never| match never {}))
         }
     });
-    lambda_http::run(service).await.map_err(|error| format!("the Lambda runtime interface failed: {error}"))
+    let outcome = match mode {
+        InvokeMode::Buffered => lambda_http::run(service).await,
+        InvokeMode::ResponseStream => lambda_http::run_with_streaming_response(service).await,
+    };
+    outcome.map_err(|error| format!("the Lambda runtime interface failed: {error}"))
 }
 
-/// An answer with its whole body: Lambda sends none in parts, and the deadline is for all of it.
+/// An answer with its whole body: in this mode Lambda sends none in parts, and the deadline is for all of it.
 async fn whole(answer: impl Future<Output = Result<Response, Infallible>>) -> Result<Response, Infallible> {
     let (parts, body) = answer.await?.into_parts();
     Ok(match axum::body::to_bytes(body, usize::MAX).await {
@@ -49,18 +60,25 @@ async fn whole(answer: impl Future<Output = Result<Response, Infallible>>) -> Re
     })
 }
 
-/// How much time is left, less what the answer takes. Emulators send a deadline that has long passed: it counts as none.
-fn remaining(request: &lambda_http::Request) -> Option<Duration> {
+/// When the function's time ends, less what the answer takes. Emulators send a deadline that has long passed: it counts
+/// as none.
+fn deadline(request: &lambda_http::Request) -> Option<Instant> {
     let deadline = Duration::from_millis(request.lambda_context_ref()?.deadline);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    deadline.checked_sub(now).map(|left| left.saturating_sub(RESERVE))
+    let left = deadline.checked_sub(now)?;
+    Some(Instant::now() + left.saturating_sub(RESERVE))
 }
 
-fn to_axum(request: lambda_http::Request) -> Request<Body> {
-    request.map(|body| match body {
+/// What is answered in parts is to end a little before an answer is given up.
+fn to_axum(request: lambda_http::Request, deadline: Option<Instant>) -> Request<Body> {
+    let mut request = request.map(|body| match body {
         lambda_http::Body::Empty => Body::empty(),
         lambda_http::Body::Text(text) => Body::from(text),
         lambda_http::Body::Binary(bytes) => Body::from(bytes),
         _ => Body::empty(),
-    })
+    });
+    if let Some(early) = deadline.and_then(|deadline| deadline.checked_sub(RESERVE)) {
+        request.extensions_mut().insert(Deadline(early));
+    }
+    request
 }

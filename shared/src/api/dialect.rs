@@ -76,7 +76,7 @@ fn open_ai(error: &ApiError) -> (StatusCode, Value) {
         code @ ("empty_input" | "unknown_token") => (Some("input"), code),
         code @ "wrong_dimensions" => (Some("dimensions"), code),
         code @ "wrong_task" => (Some("model"), code),
-        code => (None, code),
+        code => (error.param(), code),
     };
     let status = match error.status() {
         StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,

@@ -27,6 +27,9 @@ pub struct ApiError {
     expected: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     got: Option<String>,
+    /// The field of the request that is to blame, for dialects that name it.
+    #[serde(skip)]
+    param: Option<String>,
 }
 
 /// Seconds after which a store that could not be reached may be asked again.
@@ -35,12 +38,17 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 impl ApiError {
     /// An error with a message only.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), expected: None, got: None }
+        Self { status, code, message: message.into(), expected: None, got: None, param: None }
     }
 
     /// Adds what was expected and what came, which the message says too.
     fn with(self, expected: impl Into<String>, got: impl Into<String>) -> Self {
         Self { expected: Some(expected.into()), got: Some(got.into()), ..self }
+    }
+
+    /// A field of a request that is not as it should be.
+    pub(super) fn parameter(code: &'static str, param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { param: Some(param.into()), ..Self::new(StatusCode::BAD_REQUEST, code, message) }
     }
 
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
@@ -115,6 +123,10 @@ impl ApiError {
 
     pub(super) fn code(&self) -> &'static str {
         self.code
+    }
+
+    pub(super) fn param(&self) -> Option<&str> {
+        self.param.as_deref()
     }
 
     pub(super) fn message(&self) -> &str {

@@ -10,7 +10,10 @@ use serde::Serialize;
 
 use super::body::json_response;
 use super::{Api, ApiError};
-use crate::model::{Digest, Dtype, Example, ImageSpec, Manifest, Model, ModelName, Problem, Task, TensorSpec};
+use crate::model::{
+    Digest, Dtype, Example, GenerateSpec, ImageSpec, Manifest, Model, ModelName, Perplexity, Problem, SamplingDefaults,
+    Task, TensorSpec,
+};
 use crate::ops::Pooling;
 use crate::task::{classify, embed};
 
@@ -42,7 +45,7 @@ pub(super) async fn list(State(api): State<Arc<Api>>) -> Result<Response, ApiErr
 
 pub(super) async fn describe(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Result<Response, ApiError> {
     let model = load(&api, &name).await?;
-    Ok(json_response(StatusCode::OK, &Description::of(&model)))
+    Ok(json_response(StatusCode::OK, &Description::of(&model, &api)))
 }
 
 /// The model that a path or a body names.
@@ -85,6 +88,7 @@ struct Description<'a> {
     features: Vec<FeatureDescription<'a>>,
     image: Option<&'a ImageSpec>,
     text: Option<TextDescription<'a>>,
+    generate: Option<GenerateDescription<'a>>,
     examples: &'a [Example],
 }
 
@@ -118,6 +122,31 @@ impl<'a> TextDescription<'a> {
     }
 }
 
+/// How a model writes.
+#[derive(Serialize)]
+struct GenerateDescription<'a> {
+    /// The longest prompt and text together.
+    context_tokens: usize,
+    vocabulary: usize,
+    /// Whether it has a chat template.
+    chat: bool,
+    /// How tokens are chosen where a request does not say.
+    sampling: &'a SamplingDefaults,
+    perplexity: Option<&'a Perplexity>,
+}
+
+impl<'a> GenerateDescription<'a> {
+    fn of(spec: &'a GenerateSpec, api: &Api) -> Self {
+        Self {
+            context_tokens: api.generators.context_tokens(spec),
+            vocabulary: spec.vocabulary,
+            chat: spec.chat_template.is_some(),
+            sampling: &spec.sampling,
+            perplexity: spec.perplexity.as_ref(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct FeatureDescription<'a> {
     name: &'a str,
@@ -130,7 +159,7 @@ struct FeatureDescription<'a> {
 }
 
 impl<'a> Description<'a> {
-    fn of(model: &'a Model) -> Self {
+    fn of(model: &'a Model, api: &Api) -> Self {
         let manifest = model.manifest();
         let dtype = |input: &str| manifest.inputs.iter().find(|spec| spec.name == input).map(|spec| spec.dtype);
         let features = manifest.features.iter().map(|feature| FeatureDescription {
@@ -155,6 +184,7 @@ impl<'a> Description<'a> {
             features: features.collect(),
             image: manifest.image.as_ref(),
             text: TextDescription::of(manifest),
+            generate: manifest.generate.as_ref().map(|spec| GenerateDescription::of(spec, api)),
             examples: &manifest.examples,
         }
     }

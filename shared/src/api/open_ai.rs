@@ -1,4 +1,15 @@
-//! `/v1`, as OpenAI has it: `POST /v1/embeddings`, `GET /v1/models`.
+//! `/v1`, as OpenAI has it: `POST /v1/embeddings`, `POST /v1/chat/completions`, `POST /v1/completions`, `GET /v1/models`.
+
+mod chat;
+mod collect;
+mod completion;
+mod embeddings;
+mod fields;
+mod generation;
+mod logprobs;
+mod messages;
+mod sse;
+mod wishes;
 
 use std::sync::Arc;
 
@@ -6,121 +17,28 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::body::json_response;
 use super::dialect::{Dialect, Refusal};
-use super::embed::{Inputs, prompt};
-use super::text::{self, Endpoint, read_as};
-use super::{Api, ApiError};
-use crate::model::{Model, ModelName, Task};
-use crate::task::embed::{self, Wish};
-use crate::task::text::{Outcome, Query};
-use crate::tokenizer::Overlong;
+use super::{Api, ApiError, text};
+use crate::model::ModelName;
 
-pub(super) fn routes() -> Router<Arc<Api>> {
-    text::routes::<Request>("/v1/embeddings").route("/v1/models", get(list)).route("/v1/models/{model}", get(retrieve))
+/// `/v1/embeddings`.
+pub(super) fn embeddings() -> Router<Arc<Api>> {
+    text::routes::<embeddings::Request>("/v1/embeddings")
 }
 
-/// A body. `truncate`, `normalize` and `prompt_name` are this server's own; `user` has no effect.
-#[derive(Debug, Deserialize)]
-struct Request {
-    model: Option<String>,
-    input: Inputs,
-    #[serde(default)]
-    encoding_format: EncodingFormat,
-    dimensions: Option<usize>,
-    #[serde(default)]
-    truncate: bool,
-    normalize: Option<bool>,
-    prompt_name: Option<String>,
+/// `/v1/chat/completions` and `/v1/completions`.
+pub(super) fn generation() -> Router<Arc<Api>> {
+    generation::routes::<chat::Chat>("/v1/chat/completions")
+        .merge(generation::routes::<completion::Completion>("/v1/completions"))
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum EncodingFormat {
-    #[default]
-    Float,
-    Base64,
-}
-
-#[derive(Debug, Serialize)]
-struct Answer {
-    object: &'static str,
-    data: Vec<Embedding>,
-    model: String,
-    usage: Usage,
-}
-
-#[derive(Debug, Serialize)]
-struct Embedding {
-    object: &'static str,
-    index: usize,
-    embedding: Vector,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Vector {
-    Float(Vec<f32>),
-    Base64(String),
-}
-
-#[derive(Debug, Serialize)]
-struct Usage {
-    prompt_tokens: usize,
-    total_tokens: usize,
-}
-
-impl Endpoint for Request {
-    type Answer = Answer;
-
-    const TASKS: &'static [Task] = &[Task::Embed];
-    const DIALECT: Dialect = Dialect::OpenAi;
-
-    fn read(body: &[u8]) -> Result<Self, Refusal> {
-        read_as(body, Self::DIALECT)
-    }
-
-    fn model(&self) -> Option<&str> {
-        self.model.as_deref()
-    }
-
-    fn query(&self, model: &Model) -> Result<Query, ApiError> {
-        Ok(Query {
-            texts: self.input.texts("input")?,
-            prompt: prompt(model, self.prompt_name.as_deref())?,
-            overlong: if self.truncate { Overlong::CutEnd } else { Overlong::Refuse },
-        })
-    }
-
-    fn answer(self, model: &Model, outcome: Outcome) -> Result<Answer, ApiError> {
-        let mut vectors = outcome.rows;
-        let wish = Wish { dimensions: self.dimensions, normalize: self.normalize.unwrap_or(true) };
-        embed::finish(&mut vectors, wish)?;
-        let embedding = |(index, vector): (usize, Vec<f32>)| Embedding {
-            object: "embedding",
-            index,
-            embedding: match self.encoding_format {
-                EncodingFormat::Float => Vector::Float(vector),
-                EncodingFormat::Base64 => Vector::Base64(base64_of(&vector)),
-            },
-        };
-        Ok(Answer {
-            object: "list",
-            data: vectors.into_iter().enumerate().map(embedding).collect(),
-            model: model.manifest().name.to_string(),
-            usage: Usage { prompt_tokens: outcome.tokens, total_tokens: outcome.tokens },
-        })
-    }
-}
-
-/// A vector's little-endian bytes in base64.
-fn base64_of(vector: &[f32]) -> String {
-    STANDARD.encode(vector.iter().flat_map(|component| component.to_le_bytes()).collect::<Vec<_>>())
+/// `/v1/models`.
+pub(super) fn models() -> Router<Arc<Api>> {
+    Router::new().route("/v1/models", get(list)).route("/v1/models/{model}", get(retrieve))
 }
 
 #[derive(Serialize)]

@@ -12,6 +12,7 @@ use tokenizers::models::unigram::Unigram;
 use tokenizers::{AddedToken, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl};
 
 use super::bpe::{self, Bpe};
+use super::decode::Decoder;
 use super::frame::Frame;
 use super::index::Listed;
 use super::vocabulary::Vocabulary;
@@ -28,6 +29,8 @@ struct File {
     pre_tokenizer: Option<PreTokenizerWrapper>,
     #[serde(default)]
     post_processor: Option<PostProcessorWrapper>,
+    #[serde(default)]
+    decoder: Option<Decoder>,
     #[serde(default)]
     added_tokens: Vec<Added>,
 }
@@ -65,7 +68,7 @@ pub(super) fn read(json: &[u8]) -> Result<Tokenizer, TokenizerError> {
             )));
         }
     }
-    Ok(Tokenizer { pipeline, single, pair })
+    Ok(Tokenizer { pipeline, single, pair, decoder: file.decoder })
 }
 
 fn unreadable(error: serde_json::Error) -> TokenizerError {

@@ -1,6 +1,7 @@
 //! Our tokenizer against the crate's own, on real texts and on nasty ones.
 
 mod byte_pairs;
+mod decode;
 
 use std::collections::BTreeMap;
 use std::fs;

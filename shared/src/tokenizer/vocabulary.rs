@@ -28,6 +28,11 @@ impl Vocabulary {
         }
     }
 
+    /// The tokens of our models.
+    pub(super) fn index(&self) -> Option<&Index> {
+        self.tokens().ok()
+    }
+
     pub(super) fn has(&self, id: u32) -> bool {
         self.tokens().map_or_else(|model| model.id_to_token(id).is_some(), |tokens| tokens.has(id))
     }
