@@ -24,7 +24,13 @@ DESCRIBED = {
     "features": [],
     "image": None,
     "text": None,
-    "generate": {"context_tokens": 512, "vocabulary": 2048, "chat": True, "sampling": {"temperature": 0.7, "top_p": 0.9}},
+    "generate": {
+        "context_tokens": 512,
+        "vocabulary": 2048,
+        "chat": True,
+        "sampling": {"temperature": 0.7, "top_p": 0.9},
+        "perplexity": {"text": "tale.txt", "tokens": 890, "source": 40.12, "packed": 40.98},
+    },
     "examples": [
         {"title": "The lion", "input": {"messages": [{"role": "user", "content": "Tell me a story about the Lion."}]}},
         {"title": "Once upon a time", "input": {"prompt": "Once upon a time there was a little girl"}},

@@ -22,7 +22,8 @@ export class GenerateField {
     this.name = name;
     const hooks = { edited: () => edited({ complete: false }), send: () => this.run({ asked: true }), stop: () => this.stop() };
     this.views = { completion: new CompletionView(hooks) };
-    if (generate?.chat) this.views = { chat: new ChatView(hooks), ...this.views };
+    const canChat = generate?.chat ?? Boolean(generate?.chat_template);
+    if (canChat) this.views = { chat: new ChatView(hooks), ...this.views };
     this.sampling = new Sampling(generate?.sampling ?? {}, generate?.context_tokens, hooks.edited);
     this.examples = Object.keys(this.views).flatMap((kind) => BEGINNINGS[kind]);
     this.buttons = Object.entries({ chat: 'Chat', completion: 'Completion' }).map(([kind, text]) => {

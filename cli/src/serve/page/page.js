@@ -149,10 +149,16 @@ function about(model) {
     ['Texts', model.text && `up to ${model.text.max_tokens} tokens`],
     ['Context', model.generate && `${model.generate.context_tokens} tokens`],
     ['Vocabulary', model.generate?.vocabulary && `${model.generate.vocabulary} tokens`],
+    ['Perplexity', model.generate?.perplexity && perplexity(model.generate.perplexity)],
     ['Package', size(model.package_bytes)],
     ['Digest', digest],
     ['Licence', model.licence],
   ]));
+}
+
+/** That of the package, and of the weights it was made from, on the text that the packer read. */
+function perplexity({ text, source, packed }) {
+  return `${packed.toFixed(2)} (${source.toFixed(2)} before packing) on ${text}`;
 }
 
 function size(bytes) {
