@@ -47,6 +47,7 @@ impl Scheme {
 /// The next higher precision: of a layer that is kept, or that has no form in `format`.
 pub fn higher(format: WeightFormat) -> WeightFormat {
     match format {
+        WeightFormat::Q4 => WeightFormat::Int8,
         WeightFormat::Int8 => WeightFormat::F16,
         WeightFormat::F16 | WeightFormat::Bf16 | WeightFormat::F32 => WeightFormat::F32,
     }

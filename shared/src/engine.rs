@@ -1,14 +1,21 @@
 //! The engine: tract runs the graph. It knows tensors, and nothing of HTTP, stores or clouds.
 
+mod decoder;
 mod dialect;
 mod graph;
 mod ids;
 mod plan;
+mod sequence;
 pub mod tensor;
 
+pub use decoder::{Chunk, Decoder, Logits};
 pub use emberlite_kernels::Isa;
+pub use emberlite_kernels::cache::CacheFormat;
 pub use graph::{Graph, Library, read as read_graph, write as write_graph};
 pub use plan::Plan;
+pub use sequence::Sequence;
+
+pub use crate::ops::step::Want;
 
 /// How many threads compute, and with which instruction set. It has to be said before the first model runs; without it
 /// there is one thread, and the best instruction set of the CPU.
@@ -33,6 +40,8 @@ pub enum EngineError {
     Plan(String),
     #[error("running the model failed: {0}")]
     Run(String),
+    #[error("the graph is no language model: {0}")]
+    Decoder(String),
     #[error("input {input:?} has the id {id}, which has no row: its table has {rows} rows")]
     UnknownId { input: String, id: i64, rows: i64 },
 }

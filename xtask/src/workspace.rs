@@ -28,6 +28,13 @@ impl Workspace {
         self.root.join(relative)
     }
 
+    /// Where cargo puts what it builds: two folders above this program.
+    pub(crate) fn target(&self) -> Result<PathBuf> {
+        let program = std::env::current_exe()?;
+        let target = program.ancestors().nth(2).context("this program lies in a target folder")?;
+        Ok(target.to_owned())
+    }
+
     /// Cargo, at the root.
     pub(crate) fn cargo<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = self.command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -26,6 +26,7 @@ pub(super) fn describe(recipe: &Recipe, imported: &Imported, task: Task) -> Resu
         features: recipe.features.clone(),
         image: recipe.image.clone(),
         text: None,
+        generate: None,
         vocabulary: None,
         quantization: None,
         examples: recipe.examples.clone(),

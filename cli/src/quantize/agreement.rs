@@ -18,7 +18,7 @@ impl Measure {
         match (task, problem) {
             (Task::Classify, problem) => Self::Logits(problem.unwrap_or(Problem::SingleLabel)),
             (Task::Rerank, _) => Self::Logits(Problem::Regression),
-            (Task::Embed | Task::Predict, _) => Self::Vectors,
+            (Task::Embed | Task::Predict | Task::Generate, _) => Self::Vectors,
         }
     }
 

@@ -185,7 +185,7 @@ unsafe fn lanes<L: Lanes>(
                     depth: attention.width,
                 };
                 let target = Target { out: scores, stride: SCORES_STRIDE, add: false };
-                store_product::<L>(rows, padded / L::WIDTH, operands, target);
+                store_product::<L, f32>(rows, padded / L::WIDTH, operands, target);
                 for m in 0..rows {
                     let row = scores.add(m * SCORES_STRIDE);
                     mask_row::<L>(attention, [batch, head, first + m], block, count, padded, row);
@@ -209,7 +209,7 @@ unsafe fn lanes<L: Lanes>(
                     depth: count,
                 };
                 let target = Target { out: memory.add(plan.results), stride: plan.width, add: block > start };
-                store_product::<L>(rows, plan.width / L::WIDTH, operands, target);
+                store_product::<L, f32>(rows, plan.width / L::WIDTH, operands, target);
                 block += count;
             }
             for (m, sum) in sums.iter().enumerate().take(rows) {

@@ -2,6 +2,9 @@
 
 use crate::Isa;
 use crate::lanes::{Lanes, tiers};
+use crate::linear::Weights;
+use crate::linear::blocks::{BLOCK, ZERO, read_scale, read_value};
+use crate::linear::pack::{float_index, int8_index};
 
 /// The numbers of a table.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +15,13 @@ pub enum Values<'a> {
     F16(&'a [u16]),
     /// Whole numbers, each row with its scale.
     Int8(&'a [i8], &'a [f32]),
+    /// The panels of a linear layer, a row for each of its outputs.
+    Panels {
+        /// The layer's weights.
+        weights: Weights<'a>,
+        /// How many outputs it has.
+        outputs: usize,
+    },
 }
 
 /// A table of rows.
@@ -30,6 +40,9 @@ impl Rows<'_> {
             Values::F32(values) => values.len(),
             Values::F16(values) => values.len(),
             Values::Int8(values, scales) => values.len().min(scales.len().saturating_mul(self.width)),
+            Values::Panels { weights, outputs } => {
+                return if weights.fit(self.width, outputs) { outputs } else { 0 };
+            }
         };
         length / self.width.max(1)
     }
@@ -41,8 +54,29 @@ impl Rows<'_> {
 /// If there is no such row, or `out` is not as long as one.
 pub fn add_row(isa: Isa, table: &Rows<'_>, row: usize, first: bool, out: &mut [f32]) {
     assert!(row < table.count() && out.len() == table.width, "row {row} of {}", table.count());
+    if let Values::Panels { weights, .. } = table.values {
+        for (i, out) in out.iter_mut().enumerate() {
+            let number = weight(&weights, table.width, row, i);
+            *out = if first { number } else { *out + number };
+        }
+        return;
+    }
     // SAFETY: the row is within the table and as long as `out`; the instruction set is available.
     unsafe { add(isa, table, row, first, out.as_mut_ptr()) }
+}
+
+/// The weight of an output and an input in a layer's panels.
+fn weight(weights: &Weights<'_>, inputs: usize, output: usize, input: usize) -> f32 {
+    match weights {
+        Weights::F32(values) => values[float_index(inputs, output, input)],
+        Weights::F16(bits) => half::f16::from_bits(bits[float_index(inputs, output, input)]).to_f32(),
+        Weights::Bf16(bits) => half::bf16::from_bits(bits[float_index(inputs, output, input)]).to_f32(),
+        Weights::Int8 { values, scales, .. } => f32::from(values[int8_index(inputs, output, input)]) * scales[output],
+        Weights::Q4(bytes) => {
+            let value = f32::from(read_value(bytes, inputs, output, input)) - f32::from(ZERO);
+            value * read_scale(bytes, inputs, output, input / BLOCK).to_f32()
+        }
+    }
 }
 
 tiers! {
@@ -82,6 +116,7 @@ unsafe fn add_lanes<L: Lanes>(table: &Rows<'_>, row: usize, first: bool, out: *m
                 (0..whole).step_by(L::WIDTH).for_each(|i| put(i, L::mul(L::load_i8(from.add(i)), factor)));
                 (whole..width).for_each(|i| put_one(i, f32::from(*from.add(i)) * scale));
             }
+            Values::Panels { .. } => {}
         }
     }
 }

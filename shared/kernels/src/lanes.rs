@@ -39,6 +39,10 @@ pub(crate) trait Lanes: Copy {
     unsafe fn load_f16(from: *const u16) -> Self::V;
     unsafe fn load_bf16(from: *const u16) -> Self::V;
     unsafe fn load_i8(from: *const i8) -> Self::V;
+    /// Rounded to half precision, halves to even.
+    unsafe fn store_f16(to: *mut u16, v: Self::V);
+    /// Each number, from -127 to 127, rounded to the nearest whole one (halves to even).
+    unsafe fn store_i8(to: *mut i8, v: Self::V);
     /// `acc - zero_point * sums`, where `sums` holds whole numbers; exact.
     unsafe fn centre(acc: *const i32, sums: *const f32, zero_point: i32) -> Self::V;
     /// Each number rounded to the nearest whole one (halves to even), plus `zero_point`, within 0 and `levels`.
@@ -58,6 +62,70 @@ pub(crate) trait Lanes: Copy {
     unsafe fn sum(a: Self::V) -> f32;
     unsafe fn greatest(a: Self::V) -> f32;
     unsafe fn least(a: Self::V) -> f32;
+}
+
+/// A number as it lies in memory, widened where it is read.
+pub(crate) trait Element: Copy {
+    /// # Safety
+    /// The contract of [`Lanes`].
+    unsafe fn load<L: Lanes>(from: *const Self) -> L::V;
+}
+
+/// A number that kernels write too.
+pub(crate) trait Writable: Element {
+    /// # Safety
+    /// The contract of [`Lanes`].
+    unsafe fn store<L: Lanes>(to: *mut Self, v: L::V);
+}
+
+impl Element for f32 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L::V {
+        // SAFETY: the caller's promise.
+        unsafe { L::load(from) }
+    }
+}
+
+impl Writable for f32 {
+    #[inline(always)]
+    unsafe fn store<L: Lanes>(to: *mut Self, v: L::V) {
+        // SAFETY: the caller's promise.
+        unsafe { L::store(to, v) }
+    }
+}
+
+/// A number in half precision, as bits.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Half(#[allow(dead_code, reason = "read as memory")] u16);
+
+impl Element for Half {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L::V {
+        // SAFETY: the caller's promise; it is as its bits are.
+        unsafe { L::load_f16(from.cast()) }
+    }
+}
+
+impl Writable for Half {
+    #[inline(always)]
+    unsafe fn store<L: Lanes>(to: *mut Self, v: L::V) {
+        // SAFETY: as above.
+        unsafe { L::store_f16(to.cast(), v) }
+    }
+}
+
+/// A number in bfloat16, as bits.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Brain(#[allow(dead_code, reason = "read as memory")] u16);
+
+impl Element for Brain {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L::V {
+        // SAFETY: the caller's promise; it is as its bits are.
+        unsafe { L::load_bf16(from.cast()) }
+    }
 }
 
 /// Defines a function that runs a generic kernel with the vectors of an [`crate::Isa`].

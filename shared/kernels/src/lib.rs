@@ -6,6 +6,8 @@
 
 mod activation;
 mod attention;
+pub mod cache;
+mod causal;
 mod embedding;
 mod isa;
 mod lanes;
@@ -18,6 +20,7 @@ mod tile;
 
 pub use activation::{Activation, activate, gate};
 pub use attention::{Attention, Heads, Mask};
+pub use causal::{BlockInUse, CausalAttention, Reading};
 pub use embedding::{Rows, Values, add_row};
 pub use isa::{Isa, IsaError};
 pub use linear::Linear;

@@ -4,15 +4,20 @@
 //! activations stay in registers while a panel streams by. One layout serves every instruction set:
 //! - `f32`, `f16`, `bf16`: `[panel][input][PANEL]`;
 //! - `int8`: `[panel][input / 4][PANEL][4]`, each output with its scale; rows of activations are quantized on the fly to
-//!   unsigned bytes, each with its own scale and zero point, and the products are summed exactly in 32 bits.
+//!   unsigned bytes, each with its own scale and zero point, and the products are summed exactly in 32 bits;
+//! - 4-bit: `[panel][block]` of panels of [`blocks::PANEL`] outputs and blocks of [`blocks::BLOCK`] inputs, see
+//!   [`blocks`]; blocks of activations are quantized on the fly to signed bytes, each with its own scale.
 //!
-//! What is missing to a whole panel, or to four inputs, is zeros.
+//! What is missing to a whole panel, to four inputs or to a block is zeros.
 
+pub mod blocks;
 mod dot;
 mod finish;
 mod float;
 mod int8;
+mod nibbles;
 pub mod pack;
+mod q4;
 mod quantize;
 
 #[cfg(test)]
@@ -51,6 +56,8 @@ pub enum Weights<'a> {
         /// The sum of each output's, a whole number; padded to whole panels.
         sums: &'a [f32],
     },
+    /// Whole numbers from -8 to 7 in blocks, as [`blocks`] lays them out.
+    Q4(&'a [u8]),
 }
 
 /// A linear layer.
@@ -74,22 +81,31 @@ pub fn volume(inputs: usize, outputs: usize, int8: bool) -> usize {
     outputs.next_multiple_of(PANEL) * depth
 }
 
+impl Weights<'_> {
+    /// Whether they are those of a layer of these sizes.
+    pub fn fit(&self, inputs: usize, outputs: usize) -> bool {
+        let padded = outputs.next_multiple_of(PANEL);
+        let volume = |int8| volume(inputs, outputs, int8);
+        inputs > 0
+            && outputs > 0
+            && match *self {
+                Self::F32(values) => values.len() == volume(false),
+                Self::F16(values) | Self::Bf16(values) => values.len() == volume(false),
+                Self::Int8 { values, scales, sums } => {
+                    inputs <= MAX_INT8_INPUTS
+                        && values.len() == volume(true)
+                        && scales.len() == padded
+                        && sums.len() == padded
+                }
+                Self::Q4(bytes) => bytes.len() == blocks::volume(inputs, outputs),
+            }
+    }
+}
+
 impl Linear<'_> {
     /// Whether every slice is as long as the sizes say.
     pub fn fits(&self) -> bool {
-        let padded = self.outputs.next_multiple_of(PANEL);
-        let volume = |int8| volume(self.inputs, self.outputs, int8);
-        let weights = match self.weights {
-            Weights::F32(values) => values.len() == volume(false),
-            Weights::F16(values) | Weights::Bf16(values) => values.len() == volume(false),
-            Weights::Int8 { values, scales, sums } => {
-                self.inputs <= MAX_INT8_INPUTS
-                    && values.len() == volume(true)
-                    && scales.len() == padded
-                    && sums.len() == padded
-            }
-        };
-        self.inputs > 0 && self.outputs > 0 && weights && self.bias.len() == padded
+        self.weights.fit(self.inputs, self.outputs) && self.bias.len() == self.outputs.next_multiple_of(PANEL)
     }
 
     /// `out = activation(x W^T + b) + residual`, for as many rows as `x` has.
@@ -109,6 +125,7 @@ impl Linear<'_> {
         };
         match self.weights {
             Weights::Int8 { values, scales, sums } => int8::run(isa, &job, x, int8::Operands { values, scales, sums }),
+            Weights::Q4(bytes) => q4::run(isa, &job, x, bytes),
             Weights::F32(_) | Weights::F16(_) | Weights::Bf16(_) => float::run(isa, &job, x),
         }
     }
@@ -127,16 +144,13 @@ struct Job<'a> {
 unsafe impl Sync for Job<'_> {}
 
 impl Job<'_> {
-    fn panels(&self) -> usize {
-        self.layer.outputs.div_ceil(PANEL)
-    }
-
-    /// Runs `work(panels, rows)` over every panel and every row, on several threads where that pays.
-    fn split(&self, work: impl Fn(std::ops::Range<usize>, std::ops::Range<usize>) + Sync + Send) {
-        let panels = self.panels();
+    /// Runs `work(panels, rows)` over every panel, `width` outputs wide, and every row, on several threads where that
+    /// pays.
+    fn split(&self, width: usize, work: impl Fn(std::ops::Range<usize>, std::ops::Range<usize>) + Sync + Send) {
+        let panels = self.layer.outputs.div_ceil(width);
         for start in (0..self.rows).step_by(BLOCK) {
             let rows = start..self.rows.min(start + BLOCK);
-            let products = rows.len() * self.layer.inputs * PANEL;
+            let products = rows.len() * self.layer.inputs * width;
             let parts = (panels * products / GRAIN).clamp(1, 4 * threads::count()).min(panels);
             if parts == 1 || threads::count() == 1 {
                 work(0..panels, rows);

@@ -91,6 +91,7 @@ impl ApiError {
             Task::Embed => "v1/embeddings",
             Task::Classify => "classify",
             Task::Rerank => "rerank",
+            Task::Generate => "v1/chat/completions",
         };
         let message = format!("model {name} does not do that: its task is {task}, POST /models/{name}/{path}");
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "wrong_task", message)

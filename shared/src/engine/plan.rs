@@ -4,12 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use emberlite_kernels::threads;
-use tract_core::internal::DatumType;
+use tract_core::internal::{DatumType, TValue, tvec};
 use tract_core::model::TypedRunnableModel;
 use tract_core::prelude::{IntoArcTensor as _, IntoRunnable, TVec, Tensor, TypedModel};
 
 use super::ids::{self, Ids};
 use super::{EngineError, explain, guarded};
+use crate::ops::rows;
+use crate::ops::step::Step;
 
 /// A graph made ready to run. Runs share it; each keeps its own state.
 #[derive(Clone, Debug)]
@@ -54,6 +56,30 @@ impl Plan {
             let inputs: TVec<_> = inputs.into_iter().map(Into::into).collect();
             let outputs = threads::enter(|| self.runnable.run(inputs)).map_err(|error| explain(&error))?;
             outputs.into_iter().map(|output| without_symbols(output.into_arc_tensor())).collect()
+        })
+        .map_err(EngineError::Run)
+    }
+
+    /// Runs a language model's graph on the tokens of a step, its only input, and gives its only output.
+    ///
+    /// # Errors
+    /// As [`Plan::run`].
+    pub(super) fn run_step(&self, tokens: Tensor, step: &mut Step) -> Result<Arc<Tensor>, EngineError> {
+        if let Some(Some(ids)) = self.ids.first() {
+            ids.check(&tokens)?;
+        }
+        let rows = step.rows();
+        let run = || {
+            let mut state = self.runnable.spawn()?;
+            // Known from the start, so that no operator's output is searched for it.
+            if let Some(wanted) = self.runnable.model().symbols.get(rows::WANTED) {
+                state.turn_state.resolved_symbols.set(&wanted, rows as i64);
+            }
+            state.run(tvec![tokens.into()])
+        };
+        guarded(|| {
+            let outputs = threads::enter(|| step.during(run)).map_err(|error| explain(&error))?;
+            outputs.into_iter().next().map(TValue::into_arc_tensor).ok_or_else(|| "no output".to_owned())
         })
         .map_err(EngineError::Run)
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tract_core::prelude::{Tensor, TypedModel};
 
 use super::layout::TOKENIZER;
-use super::{Digest, Dtype, Manifest, Package, PackageError, TextSpec};
-use crate::engine::{self, EngineError, Library, Plan};
+use super::{Digest, Dtype, Manifest, Package, PackageError, Task, TextSpec};
+use crate::engine::{self, Decoder, EngineError, Library, Plan};
 use crate::ops::weights::Weights;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
@@ -17,10 +17,18 @@ pub struct Model {
     manifest: Manifest,
     digest: Digest,
     package_bytes: usize,
-    plan: Plan,
+    runner: Runner,
     /// Of a model that takes texts.
     tokenizer: Option<Tokenizer>,
     planning: Duration,
+}
+
+/// What runs the graph.
+#[derive(Debug)]
+enum Runner {
+    Plan(Plan),
+    /// Of a language model.
+    Decoder(Decoder),
 }
 
 impl Model {
@@ -35,25 +43,42 @@ impl Model {
         if let Some(spec) = &manifest.text {
             check_inputs(spec, &manifest)?;
         }
-        let (plan, tokenizer) = std::thread::scope(|scope| {
-            let tokenizer = manifest.text.as_ref().map(|_| scope.spawn(|| read_tokenizer(package)));
-            let plan = Self::plan(package, &manifest);
+        let takes_texts = manifest.text.is_some() || manifest.task == Task::Generate;
+        let (runner, tokenizer) = std::thread::scope(|scope| {
+            let tokenizer = takes_texts.then(|| scope.spawn(|| read_tokenizer(package)));
+            let runner = Self::runner(package, &manifest);
             let tokenizer = tokenizer.map(|thread| thread.join().unwrap_or_else(|_| Err(panicked())));
-            (plan, tokenizer.transpose())
+            (runner, tokenizer.transpose())
         });
         let package_bytes = package.size_bytes();
         let digest = *package.digest();
-        Ok(Self { manifest, digest, package_bytes, plan: plan?, tokenizer: tokenizer?, planning: start.elapsed() })
+        Ok(Self { manifest, digest, package_bytes, runner: runner?, tokenizer: tokenizer?, planning: start.elapsed() })
     }
 
-    fn plan(package: &Package, manifest: &Manifest) -> Result<Plan, ModelError> {
+    fn runner(package: &Package, manifest: &Manifest) -> Result<Runner, ModelError> {
         let graph = package.read_graph()?;
         let declared = (manifest.inputs.len(), manifest.outputs.len());
         let found = (graph.inputs.len(), graph.outputs.len());
         if declared != found {
             return Err(ModelError::Interface { declared, found });
         }
-        Ok(Plan::new(graph)?)
+        if manifest.task != Task::Generate {
+            return Ok(Runner::Plan(Plan::new(graph)?));
+        }
+        let spec = manifest.generate.as_ref().ok_or(ModelError::NoGenerateSpec)?;
+        let decoder = Decoder::new(graph)?;
+        if decoder.vocabulary() != spec.vocabulary {
+            return Err(ModelError::Vocabulary { declared: spec.vocabulary, found: decoder.vocabulary() });
+        }
+        Ok(Runner::Decoder(decoder))
+    }
+
+    /// What runs the graph of a language model.
+    pub fn decoder(&self) -> Option<&Decoder> {
+        match &self.runner {
+            Runner::Decoder(decoder) => Some(decoder),
+            Runner::Plan(_) => None,
+        }
     }
 
     /// What the package says about the model.
@@ -85,9 +110,12 @@ impl Model {
     ///
     /// # Errors
     /// [`EngineError::UnknownId`] where an integer chooses a row that is not there, and [`EngineError::Run`] where an
-    /// operator refuses what it is given.
+    /// operator refuses what it is given, or for a language model, which [`Model::decoder`] runs.
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Arc<Tensor>>, EngineError> {
-        self.plan.run(inputs)
+        match &self.runner {
+            Runner::Plan(plan) => plan.run(inputs),
+            Runner::Decoder(_) => Err(EngineError::Run("a language model runs step by step".to_owned())),
+        }
     }
 }
 
@@ -104,6 +132,10 @@ pub enum ModelError {
         declared.0, declared.1, found.0, found.1
     )]
     Interface { declared: (usize, usize), found: (usize, usize) },
+    #[error("the package is of the task generate, and its manifest has no part of that name")]
+    NoGenerateSpec,
+    #[error("the manifest declares a vocabulary of {declared} tokens, the graph has {found}")]
+    Vocabulary { declared: usize, found: usize },
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     #[error("input {name:?} of the graph can't be filled with tokens: expected {expected}, got {got}")]

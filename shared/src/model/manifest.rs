@@ -1,5 +1,6 @@
 //! The manifest: everything a package says about its model in words and numbers, as JSON.
 
+mod generate;
 mod quantization;
 mod text;
 mod vocabulary;
@@ -10,6 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use generate::{GenerateSpec, Perplexity, SamplingDefaults};
 pub use quantization::{Agreement, Cosine, Quantization, QuantizedLayer};
 pub use text::{Problem, TextSpec};
 pub use vocabulary::Vocabulary;
@@ -50,6 +52,9 @@ pub struct Manifest {
     /// How a text becomes tensors, and tensors an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<TextSpec>,
+    /// How a language model generates texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generate: Option<GenerateSpec>,
     /// What is left of the source's vocabulary, where it was trimmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<Vocabulary>,
@@ -79,6 +84,8 @@ pub enum Task {
     Classify,
     /// Pairs of a query and a text in, one score of relevance each out.
     Rerank,
+    /// Prompts in, texts out.
+    Generate,
 }
 
 impl fmt::Display for Task {
@@ -88,6 +95,7 @@ impl fmt::Display for Task {
             Self::Embed => "embed",
             Self::Classify => "classify",
             Self::Rerank => "rerank",
+            Self::Generate => "generate",
         })
     }
 }

@@ -1,110 +1,16 @@
 //! `emberlite_embedding`: rows of embedding tables, added up.
 
-use emberlite_kernels::linear::pack::quantize;
-use emberlite_kernels::{Isa, Rows, Values, add_row};
+mod table;
+
+use emberlite_kernels::{Isa, add_row};
+pub use table::Table;
+use tract_nnef::ast::Literal;
 use tract_nnef::internal::*;
 use tract_nnef::ser::array;
 
-use super::WeightFormat;
 use super::output::{filled, ids};
-use super::weights::Weights;
 
 const NAME: &str = "emberlite_embedding";
-
-/// A table of rows: `[rows, width]` as `f32`, `f16` or `int8`; for `int8` each row has a scale.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
-    values: Weights,
-    scales: Option<Weights>,
-}
-
-impl Table {
-    /// A table in single precision, row after row.
-    ///
-    /// # Errors
-    /// A length that is not what the sizes say.
-    pub fn new(values: &[f32], rows: usize, width: usize) -> Result<Self, String> {
-        if width == 0 || Some(values.len()) != rows.checked_mul(width) {
-            return Err(format!("{} numbers are no table of {rows} rows of {width}", values.len()));
-        }
-        Ok(Self { values: Weights::owned(&[rows, width], values.to_vec()), scales: None })
-    }
-
-    /// The same table in another format, made from its present numbers.
-    ///
-    /// # Errors
-    /// bfloat16, which no table has.
-    pub fn with_format(&self, format: WeightFormat) -> Result<Self, String> {
-        let (shape, dense) = ([self.rows(), self.width()], self.dense());
-        let (values, scales) = match format {
-            WeightFormat::F32 => (Weights::owned(&shape, dense), None),
-            WeightFormat::F16 => {
-                (Weights::halves(&shape, dense.into_iter().map(|x| f16::from_f32(x).to_bits()).collect()), None)
-            }
-            WeightFormat::Bf16 => return Err("a table has no form in bf16: expected f32, f16 or int8".to_owned()),
-            WeightFormat::Int8 => {
-                let rows: Vec<_> = dense.chunks_exact(self.width()).map(quantize).collect();
-                let scales: Vec<f32> = rows.iter().map(|(scale, _)| *scale).collect();
-                let values: Vec<i8> = rows.into_iter().flat_map(|(_, row)| row).collect();
-                (Weights::owned(&shape, values), Some(Weights::owned(&[shape[0]], scales)))
-            }
-        };
-        Ok(Self { values, scales })
-    }
-
-    /// How the numbers are written down.
-    pub fn format(&self) -> WeightFormat {
-        match self.values.datum_type() {
-            DatumType::I8 => WeightFormat::Int8,
-            DatumType::F16 => WeightFormat::F16,
-            _ => WeightFormat::F32,
-        }
-    }
-
-    /// The numbers, row after row.
-    pub fn dense(&self) -> Vec<f32> {
-        let table = self.kernel();
-        let mut dense = vec![0.0; self.rows() * self.width()];
-        for (row, out) in dense.chunks_exact_mut(self.width()).enumerate() {
-            add_row(Isa::Portable, &table, row, true, out);
-        }
-        dense
-    }
-
-    /// How many rows there are.
-    pub fn rows(&self) -> usize {
-        self.values.shape().first().copied().unwrap_or(0)
-    }
-
-    /// How long a row is.
-    pub fn width(&self) -> usize {
-        self.values.shape().get(1).copied().unwrap_or(0)
-    }
-
-    /// How many bytes the numbers have.
-    pub fn size_bytes(&self) -> usize {
-        self.values.bytes().len() + self.scales.as_ref().map_or(0, |scales| scales.bytes().len())
-    }
-
-    fn kernel(&self) -> Rows<'_> {
-        let values = match self.format() {
-            WeightFormat::Int8 => {
-                Values::Int8(self.values.values(), self.scales.as_ref().map_or(&[], |scales| scales.values()))
-            }
-            WeightFormat::F16 => Values::F16(self.values.bits()),
-            WeightFormat::F32 | WeightFormat::Bf16 => Values::F32(self.values.values()),
-        };
-        Rows { width: self.width(), values }
-    }
-
-    fn is_whole(&self) -> bool {
-        self.values.shape().len() == 2
-            && self.width() > 0
-            && self.kernel().count() == self.rows()
-            && matches!(self.values.datum_type(), DatumType::F32 | DatumType::F16 | DatumType::I8)
-            && (self.format() == WeightFormat::Int8) == self.scales.is_some()
-    }
-}
 
 /// Which row of a table a token gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,14 +32,17 @@ pub enum Lookup {
     Row(usize),
 }
 
-/// The sum of rows of tables, one of each table for every token.
+/// The sum of rows of tables, one of each table for every token, times a factor.
 ///
 /// Inputs: ids, `i64` `[batch, tokens]`, as many as the lookups name. Output: `f32` `[batch, tokens, width]`. An id
 /// without a row is an error.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Embedding {
     tables: Vec<(Table, Lookup)>,
+    factor: f32,
 }
+
+impl Eq for Embedding {}
 
 impl Embedding {
     /// The sum of these tables' rows.
@@ -144,8 +53,18 @@ impl Embedding {
         let width = tables.first().map(|(table, _)| table.width()).ok_or("an embedding without a table")?;
         match tables.iter().find(|(table, _)| table.width() != width) {
             Some((other, _)) => Err(format!("a table is {width} wide, another {}", other.width())),
-            None => Ok(Self { tables }),
+            None => Ok(Self { tables, factor: 1.0 }),
         }
+    }
+
+    /// The same embedding, its sums multiplied with a factor.
+    pub fn with_factor(self, factor: f32) -> Self {
+        Self { factor, ..self }
+    }
+
+    /// What the sums are multiplied with.
+    pub fn factor(&self) -> f32 {
+        self.factor
     }
 
     /// The tables, each with its lookup.
@@ -224,6 +143,9 @@ impl EvalOp for Embedding {
                 for (table, (kernel, rows)) in chosen.iter().enumerate() {
                     add_row(Isa::current(), kernel, rows[token] as usize, table == 0, out);
                 }
+                if self.factor != 1.0 {
+                    out.iter_mut().for_each(|x| *x *= self.factor);
+                }
             }
         })
     }
@@ -255,6 +177,12 @@ pub(super) fn register(registry: &mut Registry) {
                 .array()
                 .named("lookups")
                 .doc("input:N, sequential:N, non_padding:N or row:N for each table"),
+            TypeName::String
+                .array()
+                .named("panels")
+                .default(Literal::Array(Vec::new()))
+                .doc("for each table FORMAT:ROWSxWIDTH if it is a linear layer's panels, else empty"),
+            TypeName::Scalar.named("factor").default(1.0).doc("multiplies the sums"),
         ],
         &[("output", TypeName::Scalar.tensor())],
         load,
@@ -263,13 +191,12 @@ pub(super) fn register(registry: &mut Registry) {
 
 fn dump(ast: &mut IntoAst<'_>, node: &TypedNode, op: &Embedding) -> TractResult<Option<Arc<RValue>>> {
     let inputs: Vec<RValue> = node.inputs.iter().map(|input| (*ast.mapping[input]).clone()).collect();
-    let (mut tables, mut scales, mut lookups) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut tables, mut scales, mut lookups, mut panels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (index, (table, lookup)) in op.tables.iter().enumerate() {
-        tables.push(table.values.dump(ast, format!("{}.table_{index}", node.name))?);
-        scales.push(match &table.scales {
-            Some(weights) => weights.dump(ast, format!("{}.scales_{index}", node.name))?,
-            None => string(""),
-        });
+        let [values, terms] = table.dump(ast, &node.name, index)?;
+        tables.push(values);
+        scales.push(terms);
+        panels.push(string(table.panels()));
         lookups.push(string(match lookup {
             Lookup::Input(input) => format!("input:{input}"),
             Lookup::Sequential { offset } => format!("sequential:{offset}"),
@@ -277,7 +204,13 @@ fn dump(ast: &mut IntoAst<'_>, node: &TypedNode, op: &Embedding) -> TractResult<
             Lookup::Row(row) => format!("row:{row}"),
         }));
     }
-    let named = [("tables", array(tables)), ("scales", array(scales)), ("lookups", array(lookups))];
+    let mut named = vec![("tables", array(tables)), ("scales", array(scales)), ("lookups", array(lookups))];
+    if op.tables.iter().any(|(table, _)| !table.panels().is_empty()) {
+        named.push(("panels", array(panels)));
+    }
+    if op.factor != 1.0 {
+        named.push(("factor", numeric(op.factor)));
+    }
     Ok(Some(invocation(NAME, &[array(inputs).into()], &named)))
 }
 
@@ -286,16 +219,16 @@ fn load(builder: &mut ModelBuilder<'_>, invocation: &ResolvedInvocation<'_>) -> 
     let labels: TVec<String> = invocation.named_arg_as(builder, "tables")?;
     let scales: TVec<String> = invocation.named_arg_as(builder, "scales")?;
     let lookups: TVec<String> = invocation.named_arg_as(builder, "lookups")?;
+    let panels: TVec<String> = invocation.named_arg_as(builder, "panels")?;
     ensure!(labels.len() == scales.len() && labels.len() == lookups.len(), "as many tables as scales and lookups");
     let mut tables = Vec::with_capacity(labels.len());
-    for ((label, scales), lookup) in labels.iter().zip(&scales).zip(&lookups) {
-        let scales = if scales.is_empty() { None } else { Some(Weights::load(builder, scales)?) };
-        let table = Table { values: Weights::load(builder, label)?, scales };
-        ensure!(table.is_whole(), "{label:?} is no table: {table:?}");
+    for (index, (label, lookup)) in labels.iter().zip(&lookups).enumerate() {
+        let table = Table::load(builder, label, &scales[index], panels.get(index).map_or("", String::as_str))?;
         tables.push((table, parse(lookup).with_context(|| format!("{lookup:?} is no lookup"))?));
     }
     let op = Embedding::new(tables).map_err(|reason| format_err!("{reason}"))?;
-    builder.wire(op, &inputs)
+    let factor: f32 = invocation.named_arg_as(builder, "factor")?;
+    builder.wire(op.with_factor(factor), &inputs)
 }
 
 fn parse(lookup: &str) -> Option<Lookup> {

@@ -1,6 +1,6 @@
 //! `emberlite_linear`: a linear layer with its bias, activation and residual, its weights in one of several formats.
 
-use emberlite_kernels::linear::{self as kernel, GROUP, PANEL, pack};
+use emberlite_kernels::linear::{self as kernel, GROUP, PANEL, blocks, pack};
 use emberlite_kernels::{Activation, Isa};
 use serde::{Deserialize, Serialize};
 use tract_nnef::internal::*;
@@ -24,6 +24,22 @@ pub enum WeightFormat {
     Bf16,
     /// Whole numbers from -127 to 127, with a scale for each output; activations are quantized on the fly.
     Int8,
+    /// Whole numbers from -8 to 7, with a scale for each 32 inputs of an output, as in Q4_0; activations are quantized on
+    /// the fly.
+    Q4,
+}
+
+/// Weights of 4 bits, as they are before they are laid out: `(value - 8) * scale`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Q4Blocks {
+    /// The length of a row of the result.
+    pub outputs: usize,
+    /// The length of a row of `x`.
+    pub inputs: usize,
+    /// `[outputs, inputs / 32]`, rounded up.
+    pub scales: Vec<f16>,
+    /// `[outputs, inputs]`, each from 0 to 15.
+    pub values: Vec<u8>,
 }
 
 /// `activation(x W^T + b) + residual`.
@@ -31,8 +47,9 @@ pub enum WeightFormat {
 /// Inputs: `x`, `f32` `[.., inputs]`; with a residual it too, `f32` `[.., outputs]`. Output: `f32` `[.., outputs]`.
 ///
 /// In the package the weights lie in panels of 48 outputs, padded with zeros: `f32`, `f16` and `bf16` (as `U16`) as
-/// `[panels, inputs, 48]`, `int8` as `[panels, inputs / 4, 48, 4]`. The terms are `f32` rows padded to whole panels: the
-/// bias, and for `int8` before it each output's scale and the sum of its whole numbers.
+/// `[panels, inputs, 48]`, `int8` as `[panels, inputs / 4, 48, 4]`. `q4` has panels of 16 outputs, `u8`
+/// `[panels, inputs / 32, 288]`, which [`emberlite_kernels::linear::blocks`] explains. The terms are `f32` rows padded to
+/// whole panels of 48: the bias, and for `int8` before it each output's scale and the sum of its whole numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Linear {
     inputs: usize,
@@ -53,20 +70,53 @@ impl Linear {
         if inputs == 0 || outputs == 0 || Some(weight.len()) != inputs.checked_mul(outputs) {
             return Err(format!("{} weights are no layer from {inputs} to {outputs}", weight.len()));
         }
-        let zeros = vec![0.0; outputs];
-        let bias = bias.unwrap_or(&zeros);
-        if bias.len() != outputs {
-            return Err(format!("the bias has {} numbers for {outputs} outputs", bias.len()));
-        }
         let panels = outputs.div_ceil(PANEL);
         Ok(Self {
             inputs,
             outputs,
             format: WeightFormat::F32,
             weights: Weights::owned(&[panels, inputs, PANEL], pack::float(weight, inputs, outputs)),
-            terms: Weights::owned(&[1, panels * PANEL], pack::padded(bias)),
+            terms: plain_terms(bias, outputs)?,
             activation: None,
             residual: false,
+        })
+    }
+
+    /// A layer of 4-bit weights that were rounded elsewhere.
+    ///
+    /// # Errors
+    /// A length that is not what the sizes say, or a value beyond 15.
+    pub fn from_q4(given: &Q4Blocks, bias: Option<&[f32]>) -> Result<Self, String> {
+        let Q4Blocks { outputs, inputs, scales, values } = given;
+        let (outputs, inputs) = (*outputs, *inputs);
+        let count = outputs.checked_mul(inputs.div_ceil(blocks::BLOCK));
+        let fits = inputs > 0 && Some(values.len()) == outputs.checked_mul(inputs) && Some(scales.len()) == count;
+        if !fits || outputs == 0 {
+            let got = (values.len(), scales.len());
+            return Err(format!("{} values and {} scales are no layer from {inputs} to {outputs}", got.0, got.1));
+        }
+        if let Some(value) = values.iter().find(|value| **value > 15) {
+            return Err(format!("expected values of 4 bits, got {value}"));
+        }
+        let rounded = blocks::Rounded { scales: scales.clone(), values: values.clone() };
+        Ok(Self {
+            inputs,
+            outputs,
+            format: WeightFormat::Q4,
+            weights: q4_weights(&rounded, inputs, outputs),
+            terms: plain_terms(bias, outputs)?,
+            activation: None,
+            residual: false,
+        })
+    }
+
+    /// The 4-bit weights as they were rounded, of a layer that has such.
+    pub fn q4_blocks(&self) -> Option<Q4Blocks> {
+        let (inputs, outputs) = (self.inputs, self.outputs);
+        let panels = self.weights.values::<u8>();
+        (self.format == WeightFormat::Q4).then(|| {
+            let blocks::Rounded { scales, values } = blocks::unpack(panels, inputs, outputs);
+            Q4Blocks { outputs, inputs, scales, values }
         })
     }
 
@@ -112,6 +162,7 @@ impl Linear {
                 let shape = [panels, inputs.div_ceil(GROUP), PANEL, GROUP];
                 (Weights::owned(&shape, packed.values), Weights::owned(&[3, panels * PANEL], terms))
             }
+            WeightFormat::Q4 => (q4_weights(&blocks::round(&dense, inputs), inputs, outputs), plain()),
         };
         Ok(Self { format, weights, terms, ..self })
     }
@@ -125,6 +176,7 @@ impl Linear {
             WeightFormat::F16 => pack::dense(&widened(|bits| f16::from_bits(bits).to_f32()), inputs, outputs),
             WeightFormat::Bf16 => pack::dense(&widened(|bits| half::bf16::from_bits(bits).to_f32()), inputs, outputs),
             WeightFormat::Int8 => pack::dense_int8(self.weights.values(), self.term(0), inputs, outputs),
+            WeightFormat::Q4 => blocks::dense(self.weights.values(), inputs, outputs),
         }
     }
 
@@ -164,30 +216,66 @@ impl Linear {
     }
 
     fn term(&self, row: usize) -> &[f32] {
-        let padded = self.outputs.next_multiple_of(PANEL);
-        self.terms.values().get(row * padded..(row + 1) * padded).unwrap_or_default()
+        term(&self.terms, self.outputs, row)
     }
 
     fn padded_bias(&self) -> &[f32] {
         self.term(if self.format == WeightFormat::Int8 { 2 } else { 0 })
     }
 
+    /// The weights and the terms, which others may share.
+    pub(super) fn parts(&self) -> (&Weights, &Weights) {
+        (&self.weights, &self.terms)
+    }
+
     fn kernel(&self) -> kernel::Linear<'_> {
-        let weights = match self.format {
-            WeightFormat::F32 => kernel::Weights::F32(self.weights.values()),
-            WeightFormat::F16 => kernel::Weights::F16(self.weights.bits()),
-            WeightFormat::Bf16 => kernel::Weights::Bf16(self.weights.bits()),
-            WeightFormat::Int8 => {
-                kernel::Weights::Int8 { values: self.weights.values(), scales: self.term(0), sums: self.term(1) }
-            }
-        };
         kernel::Linear {
             inputs: self.inputs,
             outputs: self.outputs,
-            weights,
+            weights: kernel_weights(self.format, &self.weights, &self.terms, self.outputs),
             bias: self.padded_bias(),
             activation: self.activation,
         }
+    }
+}
+
+fn term(terms: &Weights, outputs: usize, row: usize) -> &[f32] {
+    let padded = outputs.next_multiple_of(PANEL);
+    terms.values().get(row * padded..(row + 1) * padded).unwrap_or_default()
+}
+
+/// The terms of a layer whose only one is its bias.
+fn plain_terms(bias: Option<&[f32]>, outputs: usize) -> Result<Weights, String> {
+    let padded = outputs.next_multiple_of(PANEL);
+    match bias {
+        None => Ok(Weights::owned(&[1, padded], vec![0f32; padded])),
+        Some(bias) if bias.len() == outputs => Ok(Weights::owned(&[1, padded], pack::padded(bias))),
+        Some(bias) => Err(format!("the bias has {} numbers for {outputs} outputs", bias.len())),
+    }
+}
+
+fn q4_weights(rounded: &blocks::Rounded, inputs: usize, outputs: usize) -> Weights {
+    let shape = [outputs.div_ceil(blocks::PANEL), inputs.div_ceil(blocks::BLOCK), blocks::BYTES];
+    Weights::owned(&shape, blocks::pack(rounded, inputs, outputs))
+}
+
+/// A layer's weights as the kernels take them.
+pub(super) fn kernel_weights<'a>(
+    format: WeightFormat,
+    weights: &'a Weights,
+    terms: &'a Weights,
+    outputs: usize,
+) -> kernel::Weights<'a> {
+    match format {
+        WeightFormat::F32 => kernel::Weights::F32(weights.values()),
+        WeightFormat::F16 => kernel::Weights::F16(weights.bits()),
+        WeightFormat::Bf16 => kernel::Weights::Bf16(weights.bits()),
+        WeightFormat::Int8 => kernel::Weights::Int8 {
+            values: weights.values(),
+            scales: term(terms, outputs, 0),
+            sums: term(terms, outputs, 1),
+        },
+        WeightFormat::Q4 => kernel::Weights::Q4(weights.values()),
     }
 }
 
@@ -248,7 +336,7 @@ pub(super) fn register(registry: &mut Registry) {
             TypeName::Scalar.tensor().array().named("inputs").doc("x, and the residual if there is one"),
             TypeName::String.named("weights").doc("the label of the weights in panels"),
             TypeName::String.named("terms").doc("the label of scales, sums and bias"),
-            TypeName::String.named("format").doc("f32, f16, bf16 or int8"),
+            TypeName::String.named("format").doc("f32, f16, bf16, int8 or q4"),
             TypeName::Integer.named("from").doc("the length of a row of x"),
             TypeName::Integer.named("to").doc("the length of a row of the result"),
             TypeName::String.named("activation").default("").doc("empty for none"),

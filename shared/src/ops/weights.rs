@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 use tract_nnef::internal::*;
 use tract_nnef::resource::Resource;
 
 /// Where a graph's weights are while it is read.
 const RESOURCE: &str = "emberlite_weights";
+/// Where the labels of those that were written are, while a graph is written.
+const WRITTEN: &str = "emberlite_written";
 
 /// Memory that outlives whoever borrows from it.
 pub type Memory = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -87,14 +90,23 @@ impl Weights {
         bytemuck::try_cast_slice(self.bytes()).unwrap_or_default()
     }
 
-    /// Notes the weights under `label`, for the package, and gives the label they got.
+    /// Notes the weights under `label`, for the package, and gives the label they got: operators that share their memory
+    /// share a label, the first's.
     pub(super) fn dump(&self, ast: &mut IntoAst<'_>, label: String) -> TractResult<RValue> {
+        let written = ast.resources.entry(WRITTEN.to_owned()).or_insert_with(|| Arc::new(Written::default())).clone();
+        let written = written.downcast_ref::<Written>().context("another resource has the name of our weights")?;
+        let mut labels = written.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (self.bytes().as_ptr() as usize, self.bytes().len());
+        if let Some(label) = labels.get(&key).filter(|_| key.1 > 0) {
+            return Ok(string(label));
+        }
         let mut tensor = Tensor::zero_dt(self.datum_type, &self.shape)?;
         tensor.as_bytes_mut().copy_from_slice(self.bytes());
         ensure!(
             ast.tensors.insert(Identifier(label.clone()), tensor.into()).is_none(),
             "two weights are called {label}"
         );
+        labels.insert(key, label.clone());
         Ok(string(label))
     }
 
@@ -130,6 +142,12 @@ impl fmt::Debug for Weights {
         write!(f, "{:?} {:?}", self.datum_type, self.shape)
     }
 }
+
+/// The labels of the weights that a graph has noted so far, by where they lie in memory.
+#[derive(Debug, Default)]
+struct Written(Mutex<HashMap<(usize, usize), String>>);
+
+impl Resource for Written {}
 
 /// What a graph's operators find their weights in, by label.
 #[derive(Debug, Default)]

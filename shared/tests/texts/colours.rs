@@ -109,6 +109,7 @@ impl Colours {
             features: Vec::new(),
             image: None,
             text: Some(text),
+            generate: None,
             vocabulary: None,
             quantization: None,
             examples: Vec::new(),

@@ -58,6 +58,7 @@ fn name(task: Task) -> &'static str {
         Task::Embed => "embed",
         Task::Classify => "classify",
         Task::Rerank => "rerank",
+        Task::Generate => "generate",
     }
 }
 
@@ -101,7 +102,7 @@ pub(super) fn check_interface(manifest: &mut Manifest, spec: &TextSpec) -> Resul
             ensure!(fits, "the model gives {width} logits for each text, and there are {labels} labels");
         }
         Task::Rerank => ensure!(width == 1, "a reranker gives one logit for each pair, this model {width}"),
-        Task::Embed | Task::Predict => {
+        Task::Embed | Task::Predict | Task::Generate => {
             ensure!(labels == 0, "a model that gives vectors has no labels: got {labels}");
         }
     }

@@ -73,6 +73,22 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn store_f16(to: *mut u16, v: V) {
+        // SAFETY: the trait's contract.
+        unsafe { _mm_storeu_si128(to.cast(), _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_i8(to: *mut i8, v: V) {
+        // SAFETY: the trait's contract.
+        unsafe {
+            let level = _mm256_cvtps_epi32(v);
+            let words = _mm_packs_epi32(_mm256_castsi256_si128(level), _mm256_extracti128_si256::<1>(level));
+            _mm_storel_epi64(to.cast(), _mm_packs_epi16(words, words));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn centre(acc: *const i32, sums: *const f32, zero_point: i32) -> V {
         // SAFETY: the trait's contract.
         unsafe {

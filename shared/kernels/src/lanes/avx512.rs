@@ -71,6 +71,18 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn store_f16(to: *mut u16, v: V) {
+        // SAFETY: the trait's contract.
+        unsafe { _mm256_storeu_si256(to.cast(), _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(v)) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_i8(to: *mut i8, v: V) {
+        // SAFETY: the trait's contract.
+        unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(v))) }
+    }
+
+    #[inline(always)]
     unsafe fn centre(acc: *const i32, sums: *const f32, zero_point: i32) -> V {
         // SAFETY: the trait's contract.
         unsafe {

@@ -76,6 +76,22 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
+    unsafe fn store_f16(to: *mut u16, v: V) {
+        for (i, x) in v.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { *to.add(i) = half::f16::from_f32(x).to_bits() }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_i8(to: *mut i8, v: V) {
+        for (i, x) in v.into_iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { *to.add(i) = (x + ROUND - ROUND) as i8 }
+        }
+    }
+
+    #[inline(always)]
     unsafe fn centre(acc: *const i32, sums: *const f32, zero_point: i32) -> V {
         // SAFETY: the caller's promise.
         each(|i| unsafe { (*acc.add(i)).wrapping_sub(zero_point.wrapping_mul(*sums.add(i) as i32)) as f32 })

@@ -1,24 +1,27 @@
 //! What comes after the sums of a tile: bias, activation, residual, and the way to memory.
 
-use super::{Job, PANEL};
+use super::Job;
 use crate::activation::apply;
 use crate::lanes::Lanes;
 
 /// A row of a tile, and where it belongs.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
-    pub(super) panel: usize,
+    /// The output of the tile's first column.
+    pub(super) first: usize,
+    /// How many columns the tile has: whole vectors.
+    pub(super) width: usize,
     pub(super) row: usize,
 }
 
-/// Writes a row of [`PANEL`] outputs, `value(i)` giving the numbers from the panel's column `i` on.
+/// Writes a row of a tile, `value(i)` giving the numbers from column `i` on.
 ///
 /// # Safety
 /// The contract of [`Lanes`]; the job's pointers cover the place, which no other thread writes.
 #[inline(always)]
 pub(super) unsafe fn write_row<L: Lanes>(job: &Job<'_>, place: Place, value: impl Fn(usize) -> L::V) {
-    let first = place.panel * PANEL;
-    let columns = (job.layer.outputs - first).min(PANEL);
+    let first = place.first;
+    let columns = (job.layer.outputs - first).min(place.width);
     let start = place.row * job.layer.outputs + first;
     let out = job.out.at(start);
     for i in (0..columns).step_by(L::WIDTH) {

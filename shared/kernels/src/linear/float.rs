@@ -4,76 +4,145 @@ use std::ops::Range;
 
 use super::finish::{Place, write_row};
 use super::{Job, PANEL, Weights};
-use crate::lanes::{Lanes, tiers};
+use crate::lanes::{Brain, Element, Half, Lanes, tiers};
 use crate::tile::{Operands, Target, store_product};
 use crate::{Isa, scratch};
 
+/// How many inputs are worked on before the next: as many that a tile's columns of the weights, read again for every few
+/// rows, stay in the innermost cache.
+const DEPTH: usize = 256;
+
 pub(super) fn run(isa: Isa, job: &Job<'_>, x: &[f32]) {
-    job.split(|panels, rows| {
-        let work = |decoded: *mut f32| {
+    job.split(PANEL, |panels, rows| {
+        scratch::floats((DEPTH + rows.len()) * PANEL, |memory| {
+            let (weights, sums) = memory.split_at_mut(DEPTH * PANEL);
+            let memory = Memory { weights: weights.as_mut_ptr(), sums: sums.as_mut_ptr() };
             // SAFETY: the lengths were checked by the caller, which splits the work without overlap.
-            unsafe { block(isa, job, x.as_ptr(), panels, rows, decoded) }
-        };
-        match job.layer.weights {
-            Weights::F32(_) => work(std::ptr::null_mut()),
-            _ => scratch::floats(job.layer.inputs * PANEL, |decoded| work(decoded.as_mut_ptr())),
-        }
+            unsafe { block(isa, job, x.as_ptr(), panels, rows, memory) }
+        });
     });
 }
 
-tiers! {
-    unsafe fn block(job: &Job<'_>, x: *const f32, panels: Range<usize>, rows: Range<usize>, decoded: *mut f32) = lanes;
+/// Where a thread keeps what it works on.
+#[derive(Clone, Copy)]
+struct Memory {
+    /// `DEPTH` inputs of a panel as `f32`, the columns of a tile side by side: `[PANEL / columns][inputs][columns]`.
+    weights: *mut f32,
+    /// `[rows][PANEL]`
+    sums: *mut f32,
 }
 
-/// Some panels over some rows. `decoded` has place for a panel, where the weights are not `f32`.
+tiers! {
+    unsafe fn block(job: &Job<'_>, x: *const f32, panels: Range<usize>, rows: Range<usize>, memory: Memory) = lanes;
+}
+
+/// Some panels over some rows.
 #[inline(always)]
-unsafe fn lanes<L: Lanes>(job: &Job<'_>, x: *const f32, panels: Range<usize>, rows: Range<usize>, decoded: *mut f32) {
-    let inputs = job.layer.inputs;
-    let volume = inputs * PANEL;
-    let mut sums = [0f32; 8 * PANEL];
-    for panel in panels {
-        // SAFETY: the weights have a volume per panel.
-        let weights: *const f32 = unsafe {
-            match job.layer.weights {
-                Weights::F32(values) => values.as_ptr().add(panel * volume),
-                Weights::F16(values) => {
-                    decode::<L, false>(values.as_ptr().add(panel * volume), volume, decoded);
-                    decoded
-                }
-                Weights::Bf16(values) => {
-                    decode::<L, true>(values.as_ptr().add(panel * volume), volume, decoded);
-                    decoded
-                }
-                Weights::Int8 { .. } => return,
-            }
-        };
-        let mut row = rows.start;
-        while row < rows.end {
-            let count = (rows.end - row).min(L::ROWS);
-            // SAFETY: `x` has these rows, `sums` has place for eight rows of a panel, which is whole vectors.
-            unsafe {
-                let operands =
-                    Operands { a: x.add(row * inputs), a_stride: inputs, b: weights, b_stride: PANEL, depth: inputs };
-                let target = Target { out: sums.as_mut_ptr(), stride: PANEL, add: false };
-                store_product::<L>(count, PANEL / L::WIDTH, operands, target);
-                for m in 0..count {
-                    let sums = sums.as_ptr().add(m * PANEL);
-                    write_row::<L>(job, Place { panel, row: row + m }, |i| L::load(sums.add(i)));
-                }
-            }
-            row += count;
+unsafe fn lanes<L: Lanes>(job: &Job<'_>, x: *const f32, panels: Range<usize>, rows: Range<usize>, memory: Memory) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match job.layer.weights {
+            Weights::F32(values) => by_panels::<L, f32>(job, x, values.as_ptr(), panels, rows, memory),
+            Weights::F16(bits) => by_panels::<L, Half>(job, x, bits.as_ptr().cast(), panels, rows, memory),
+            Weights::Bf16(bits) => by_panels::<L, Brain>(job, x, bits.as_ptr().cast(), panels, rows, memory),
+            Weights::Int8 { .. } | Weights::Q4(_) => {}
         }
     }
 }
 
-/// Widens a panel from half precision, or from bfloat16, to `f32`.
 #[inline(always)]
-unsafe fn decode<L: Lanes, const BRAIN: bool>(from: *const u16, count: usize, to: *mut f32) {
-    for i in (0..count).step_by(L::WIDTH) {
-        // SAFETY: `count` is a number of whole vectors, which both have.
-        unsafe {
-            let from = from.add(i);
-            L::store(to.add(i), if BRAIN { L::load_bf16(from) } else { L::load_f16(from) });
+unsafe fn by_panels<L: Lanes, E: Element>(
+    job: &Job<'_>,
+    x: *const f32,
+    weights: *const E,
+    panels: Range<usize>,
+    rows: Range<usize>,
+    memory: Memory,
+) {
+    let inputs = job.layer.inputs;
+    for panel in panels {
+        for first in (0..inputs).step_by(DEPTH) {
+            let depth = (inputs - first).min(DEPTH);
+            // SAFETY: the weights have as many rows of a panel as there are inputs; `x` and the sums have these rows.
+            unsafe {
+                let weights = weights.add((panel * inputs + first) * PANEL);
+                let x = Rows { start: x.add(rows.start * inputs + first), stride: inputs, count: rows.len() };
+                let target = Target { out: memory.sums, stride: PANEL, add: first > 0 };
+                let columns = L::COLUMNS * L::WIDTH;
+                // One tile of rows reads each weight once: it need not lie anywhere else.
+                if rows.len() <= L::ROWS {
+                    products::<L, E>(x, Columns { start: weights, stride: PANEL, tile: columns }, depth, target);
+                } else {
+                    gather::<L, E>(depth, weights, memory.weights);
+                    let gathered = Columns { start: memory.weights, stride: columns, tile: depth * columns };
+                    products::<L, f32>(x, gathered, depth, target);
+                }
+            }
+        }
+        for row in rows.clone() {
+            // SAFETY: the sums have a row of a panel for each of these rows.
+            unsafe {
+                let sums = memory.sums.add((row - rows.start) * PANEL);
+                let place = Place { first: panel * PANEL, width: PANEL, row };
+                write_row::<L>(job, place, |i| L::load(sums.add(i)));
+            }
+        }
+    }
+}
+
+/// Some inputs of every row of activations.
+#[derive(Clone, Copy)]
+struct Rows {
+    start: *const f32,
+    /// From one row to the next.
+    stride: usize,
+    count: usize,
+}
+
+/// Some inputs of a panel.
+#[derive(Clone, Copy)]
+struct Columns<E> {
+    start: *const E,
+    /// From one input to the next.
+    stride: usize,
+    /// From the columns of one tile to those of the next.
+    tile: usize,
+}
+
+/// Brings some inputs of a panel into the order in which tiles read them.
+#[inline(always)]
+unsafe fn gather<L: Lanes, E: Element>(depth: usize, from: *const E, to: *mut f32) {
+    let columns = L::COLUMNS * L::WIDTH;
+    for input in 0..depth {
+        for i in (0..PANEL).step_by(L::WIDTH) {
+            let (tile, column) = (i / columns, i % columns);
+            // SAFETY: both have `depth` inputs of a panel, which whole tiles make up.
+            unsafe {
+                let v = E::load::<L>(from.add(input * PANEL + i));
+                L::store(to.add((tile * depth + input) * columns + column), v);
+            }
+        }
+    }
+}
+
+/// The products of `depth` inputs with every column of a panel.
+#[inline(always)]
+unsafe fn products<L: Lanes, E: Element>(x: Rows, columns: Columns<E>, depth: usize, target: Target) {
+    let width = L::COLUMNS * L::WIDTH;
+    for tile in 0..PANEL / width {
+        for row in (0..x.count).step_by(L::ROWS) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let operands = Operands {
+                    a: x.start.add(row * x.stride),
+                    a_stride: x.stride,
+                    b: columns.start.add(tile * columns.tile),
+                    b_stride: columns.stride,
+                    depth,
+                };
+                let target = Target { out: target.out.add(row * target.stride + tile * width), ..target };
+                store_product::<L, E>((x.count - row).min(L::ROWS), L::COLUMNS, operands, target);
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn run(isa: Isa, job: &Job<'_>, x: &[f32], weights: Operands<'_>) {
             }
         });
         let quantized = Quantized { bytes, stride, scales: &scales };
-        job.split(|panels, rows| {
+        job.split(PANEL, |panels, rows| {
             // SAFETY: the lengths were checked by the caller, which splits the work without overlap.
             unsafe { block(isa, job, &quantized, weights, panels, rows) }
         });
@@ -140,7 +140,7 @@ unsafe fn tiles<L: Lanes, D: Dot>(
                     let RowScale { scale, zero_point } = x.scales[row + m];
                     let scale = L::splat(scale);
                     let (sums, first) = (sums.as_ptr().add(m * PANEL), panel * PANEL);
-                    write_row::<L>(job, Place { panel, row: row + m }, |i| {
+                    write_row::<L>(job, Place { first, width: PANEL, row: row + m }, |i| {
                         let terms = first + i;
                         let centred = L::centre(sums.add(i), weights.sums.as_ptr().add(terms), zero_point);
                         L::mul(centred, L::mul(scale, L::load(weights.scales.as_ptr().add(terms))))

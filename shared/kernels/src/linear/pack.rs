@@ -14,12 +14,12 @@ pub struct Int8 {
 }
 
 /// Where the weight of an output and an input lies in `[panel][input][PANEL]`.
-fn float_index(inputs: usize, output: usize, input: usize) -> usize {
+pub(crate) fn float_index(inputs: usize, output: usize, input: usize) -> usize {
     (output / PANEL * inputs + input) * PANEL + output % PANEL
 }
 
 /// Where it lies in `[panel][input / 4][PANEL][4]`.
-fn int8_index(inputs: usize, output: usize, input: usize) -> usize {
+pub(crate) fn int8_index(inputs: usize, output: usize, input: usize) -> usize {
     let groups = inputs.div_ceil(GROUP);
     ((output / PANEL * groups + input / GROUP) * PANEL + output % PANEL) * GROUP + input % GROUP
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Linear, Weights, pack};
+use super::{Linear, Weights, blocks, pack};
 use crate::{Activation, Isa};
 
 /// A layer, its input, and what it is to give.
@@ -173,5 +173,60 @@ fn large_layers_are_split_without_a_seam() {
     crate::threads::set(3);
     for isa in available() {
         close(&case.run(isa, Weights::F32(&panels)), &expected, 2e-5).unwrap();
+    }
+}
+
+/// A row of activations as a 4-bit layer's kernel is to quantize it: levels, and the scale of each block.
+fn quantized_blocks(row: &[f32]) -> Vec<(Vec<i64>, f32)> {
+    let block = |block: &[f32]| {
+        let scale = block.iter().fold(0f32, |far, x| far.max(x.abs())) / 127.0;
+        let factor = if scale.is_normal() { 1.0 / scale } else { 0.0 };
+        (block.iter().map(|x| (x * factor).round_ties_even() as i64).collect(), scale)
+    };
+    row.chunks(blocks::BLOCK).map(block).collect()
+}
+
+proptest! {
+    #[test]
+    fn four_bit_layers_are_exact_but_for_the_quantization(case in cases()) {
+        let rounded = blocks::round(&case.weight, case.inputs);
+        let packed = blocks::pack(&rounded, case.inputs, case.outputs);
+        prop_assert_eq!(&blocks::unpack(&packed, case.inputs, case.outputs), &rounded);
+        let dense = blocks::dense(&packed, case.inputs, case.outputs);
+        for (dense, weight) in dense.iter().zip(&case.weight) {
+            prop_assert!((dense - weight).abs() < 2.0 / 8.0 + 0.01);
+        }
+        let rows: Vec<_> = case.x.chunks_exact(case.inputs).map(quantized_blocks).collect();
+        let count = case.inputs.div_ceil(blocks::BLOCK);
+        let expected = case.expected(|row, output| {
+            let values = rounded.values[output * case.inputs..][..case.inputs].chunks(blocks::BLOCK);
+            let scales = &rounded.scales[output * count..][..count];
+            let sums = rows[row].iter().zip(values).zip(scales).map(|(((levels, step), values), scale)| {
+                let sum: i64 = levels.iter().zip(values).map(|(level, value)| level * (i64::from(*value) - 8)).sum();
+                sum as f64 * f64::from(*step) * f64::from(scale.to_f32())
+            });
+            sums.sum()
+        });
+        for isa in available() {
+            close(&case.run(isa, Weights::Q4(&packed)), &expected, 2e-5)?;
+        }
+    }
+}
+
+#[test]
+fn the_farthest_values_of_a_block_do_not_overflow() {
+    let (inputs, outputs) = (96, 40);
+    for (value, sign) in [(0u8, 1.0f32), (0, -1.0), (15, 1.0), (15, -1.0)] {
+        let rounded =
+            blocks::Rounded { scales: vec![half::f16::ONE; 3 * outputs], values: vec![value; inputs * outputs] };
+        let packed = blocks::pack(&rounded, inputs, outputs);
+        let bias = pack::padded(&vec![0.0; outputs]);
+        let layer = Linear { inputs, outputs, weights: Weights::Q4(&packed), bias: &bias, activation: None };
+        for isa in available() {
+            let mut out = vec![f32::NAN; outputs];
+            layer.run(isa, &vec![sign * 127.0; inputs], None, &mut out);
+            let expected = sign * 127.0 * (f32::from(value) - 8.0) * inputs as f32;
+            assert!(out.iter().all(|y| (y - expected).abs() < 1.0), "{isa} {value} {sign}: {out:?}");
+        }
     }
 }

@@ -27,6 +27,7 @@ fn manifest() -> Manifest {
         features: Vec::new(),
         image: None,
         text: None,
+        generate: None,
         vocabulary: None,
         quantization: None,
         examples: Vec::new(),

@@ -17,6 +17,7 @@ fn manifest(labels: &[&str], problem: Option<Problem>) -> Manifest {
         features: Vec::new(),
         image: None,
         text: Some(TextSpec { problem, ..text }),
+        generate: None,
         vocabulary: None,
         quantization: None,
         examples: Vec::new(),
