@@ -24,11 +24,12 @@ def browser():
 
 
 @pytest.fixture
-def open_page(browser, served):
-    """Opens the page at a model: `width` by `height`, touch or not; `before` sees the page before it loads."""
+def open_page(browser, request):
+    """Opens the page of `server`, else of `served`, at a model: `width` by `height`; `before` sees it before it loads."""
     opened = []
 
-    def start(model: str = "", width: int = 1280, height: int = 800, before=None, server=served, **options) -> Page:
+    def start(model: str = "", width: int = 1280, height: int = 800, before=None, server=None, **options) -> Page:
+        server = server or request.getfixturevalue("served")
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         context.set_default_timeout(15_000)
         opened.append(context)

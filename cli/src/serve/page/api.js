@@ -25,6 +25,7 @@ const TITLES = {
   deadline: 'The time ran out',
   no_picture: 'There is no picture yet',
   unreachable: 'The server does not answer',
+  broken_off: 'The answer broke off',
 };
 
 /** Something that went wrong, in words. */
@@ -53,18 +54,26 @@ async function call(address, options) {
     response = await fetch(address, options);
     text = await response.text();
   } catch {
-    throw new Problem({
-      code: 'unreachable',
-      message: `No answer from ${location.origin}. Is emberlite serve still running?`,
-    });
+    throw unreachable();
   }
   const roundTrip = networkTime(address) ?? performance.now() - start;
   const body = parse(text);
-  if (!response.ok || body === undefined) {
-    const error = typeof body?.error === 'string' ? { message: body.error, code: body.error_type } : body?.error;
-    throw new Problem({ message: text.slice(0, 300) || 'The answer is empty.', ...error, status: response.status });
-  }
+  if (!response.ok || body === undefined) throw problemOf(text, response.status);
   return { body, times: { roundTrip, ...serverTimes(response.headers.get('Server-Timing') ?? '') } };
+}
+
+/** The problem that the text of an answer tells, in whichever dialect. */
+export function problemOf(text, status) {
+  const { error } = parse(text) ?? {};
+  const told = typeof error === 'string' ? { message: error, code: parse(text).error_type } : error;
+  return new Problem({ message: text.slice(0, 300) || 'The answer is empty.', ...told, status });
+}
+
+export function unreachable() {
+  return new Problem({
+    code: 'unreachable',
+    message: `No answer from ${location.origin}. Is emberlite serve still running?`,
+  });
 }
 
 /** From the request's first byte to the answer's last, by the browser's own clock: the page's work is not in it. */

@@ -8,13 +8,13 @@ const INLINE = 6000;
 
 let downloadUrl = null;
 
-/** Shows the line for a request (`{ action, type, body }`), and the file it reads where there is one. */
+/** Shows the line for a request (`{ action, type, body, isStreamed }`), and the file it reads where there is one. */
 export function showCurl(model, request) {
-  const { type, body } = request;
+  const { type, body, isStreamed } = request;
   const isInline = typeof body === 'string' && body.length <= INLINE;
   const file = isInline ? null : `${model}.${{ 'image/png': 'png', 'image/jpeg': 'jpg' }[type] ?? 'json'}`;
   const data = isInline ? `-d ${quoted(body)}` : `--data-binary @${file}`;
-  const line = [`curl ${requestUrl(model, request)}`, `-H 'Content-Type: ${type}'`, data].join(' \\\n  ');
+  const line = [`curl ${isStreamed ? '-N ' : ''}${requestUrl(model, request)}`, `-H 'Content-Type: ${type}'`, data].join(' \\\n  ');
   byId('curl').replaceChildren(...line.split(/(?<=[,/])/).flatMap((part) => [part, document.createElement('wbr')]));
   byId('same').hidden = false;
   offer(file, body, type);

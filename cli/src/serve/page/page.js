@@ -3,6 +3,7 @@
 import { describeModel, listModels, predict, Problem } from './api.js';
 import { hideCurl, showCurl, startCopying } from './curl.js';
 import { byId, element, pairs } from './dom.js';
+import { GenerateField } from './generate.js';
 import { JsonEditor, zeros } from './json.js';
 import { PictureField } from './picture.js';
 import { RankingField } from './ranking.js';
@@ -35,6 +36,10 @@ async function start() {
     event.preventDefault();
     run({ asked: true });
   });
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape' && !event.isComposing) current?.field?.stop?.();
+  });
+  byId('stop').addEventListener('click', () => current?.field?.stop?.());
   byId('glimpse').addEventListener('click', () => byId('result-title').focus());
   window.addEventListener('popstate', () => show(chosen()));
   await list();
@@ -96,6 +101,7 @@ function pick(name) {
 
 async function show(name) {
   markPicked(name);
+  current?.field?.leave?.();
   const opened = { name };
   current = opened;
   let described;
@@ -141,10 +147,18 @@ function about(model) {
     ['Outputs', tensors(model.outputs)],
     ['Labels', model.text && model.labels.length ? String(model.labels.length) : null],
     ['Texts', model.text && `up to ${model.text.max_tokens} tokens`],
+    ['Context', model.generate && `${model.generate.context_tokens} tokens`],
+    ['Vocabulary', model.generate?.vocabulary && `${model.generate.vocabulary} tokens`],
+    ['Perplexity', model.generate?.perplexity && perplexity(model.generate.perplexity)],
     ['Package', size(model.package_bytes)],
     ['Digest', digest],
     ['Licence', model.licence],
   ]));
+}
+
+/** That of the package, and of the weights it was made from, on the text that the packer read. */
+function perplexity({ text, source, packed }) {
+  return `${packed.toFixed(2)} (${source.toFixed(2)} before packing) on ${text}`;
 }
 
 function size(bytes) {
@@ -159,6 +173,7 @@ function tensors(specs) {
 }
 
 function makeField(model, edited) {
+  if (model.task === 'generate') return new GenerateField(model, edited);
   if (model.text) return makeTextField(model, edited);
   if (model.image) return new PictureField(model.image, edited);
   if (model.features.length) return new TableField(model, edited);
@@ -173,7 +188,7 @@ function makeTextField(model, edited) {
   return new TextField(model, edited);
 }
 
-/** Offers the examples; the first is loaded and predicted. */
+/** Offers the examples; the first is loaded, and predicted unless the field waits to be asked. */
 function offerExamples(examples) {
   byId('examples').hidden = !examples.length;
   const buttons = examples.map(({ title, input }) => {
@@ -183,22 +198,27 @@ function offerExamples(examples) {
       button.append(element('img', { src: source, alt: '', width: 32, height: 32 }));
     }
     button.append(element('span', {}, title));
-    button.addEventListener('click', () => take(button, input));
+    button.addEventListener('click', async () => {
+      if (await load(button, input)) run();
+    });
     return button;
   });
   byId('examples').replaceChildren(...buttons);
-  buttons[0]?.click();
+  if (!buttons.length) return;
+  if (current.field.isPatient) load(buttons[0], examples[0].input);
+  else buttons[0].click();
 }
 
-async function take(button, input) {
+/** Puts an example into the field; answers whether it fits. */
+async function load(button, input) {
   try {
     await current.field.load(input);
   } catch {
     showProblem(new Problem({ message: 'This example can’t be shown.' }));
-    return;
+    return false;
   }
   press(button);
-  run();
+  return true;
 }
 
 function press(pressed) {
@@ -220,6 +240,10 @@ let next = null;
 /** Predicts the input on the page; while a request is under way only the newest of those that follow is kept. */
 async function run({ asked = false } = {}) {
   clearTimeout(pause);
+  if (current?.field?.run) {
+    current.field.run({ asked });
+    return;
+  }
   if (isRunning) {
     next = { asked: asked || Boolean(next?.asked) };
     return;

@@ -125,7 +125,7 @@ function headline({ predicted_label: label, predicted_labels: labels, probabilit
 }
 
 /** Says the result to screen readers, and beside the button on a phone. */
-function announce(short, long = '') {
+export function announce(short, long = '') {
   byId('announcement').textContent = [short || 'The outputs are shown', long].filter(Boolean).join('. ');
   byId('glimpse').hidden = false;
   byId('glimpse').textContent = short || 'Result';
@@ -142,7 +142,7 @@ function percent(share) {
   return `${rounded}\u00a0%`;
 }
 
-function milliseconds(value) {
+export function milliseconds(value) {
   return `${value >= 100 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toPrecision(2)} ms`;
 }
 
