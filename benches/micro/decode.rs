@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use emberlite::engine::{self, CacheFormat, Chunk, Decoder, Isa, Sequence, Want};
 use emberlite::ops::{
     Activation, CausalAttention, CausalAttentionSpec, Embedding, Gated, Linear, Lookup, Norm, Q4Blocks, Rows, Table,
@@ -75,7 +75,7 @@ fn main() -> Result<()> {
 
 fn read(decoder: &Decoder, sequence: &mut Sequence, tokens: &[u32]) -> Result<f32> {
     let logits = decoder.run(&mut [Chunk { sequence, tokens, want: Want::Last }])?;
-    let row = logits.rows(0).next().context("no logits")?;
+    let row = logits.rows(0).next().ok_or_else(|| anyhow!("no logits"))?;
     Ok(row[0])
 }
 
