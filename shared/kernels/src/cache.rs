@@ -4,7 +4,7 @@
 //! `[head_width][BLOCK_TOKENS]` keys, so that as many of them meet a query at once, then `[BLOCK_TOKENS][padded width]`
 //! values.
 
-use crate::lanes::{Half, WIDEST, Writable};
+use crate::lanes::{Half, Narrow, WIDEST};
 
 /// How many tokens a block holds.
 pub const BLOCK_TOKENS: usize = 32;
@@ -69,7 +69,7 @@ impl Block {
 }
 
 /// Elements that a block is made of.
-pub(crate) trait Cached: Writable {
+pub(crate) trait Cached: Narrow {
     /// The numbers of a block of this format; null for another.
     fn of(block: &Block) -> *const Self;
 }

@@ -71,8 +71,8 @@ pub(crate) trait Element: Copy {
     unsafe fn load<L: Lanes>(from: *const Self) -> L::V;
 }
 
-/// A number that kernels write too.
-pub(crate) trait Writable: Element {
+/// A number that is narrowed where it is written.
+pub(crate) trait Narrow: Element {
     /// # Safety
     /// The contract of [`Lanes`].
     unsafe fn store<L: Lanes>(to: *mut Self, v: L::V);
@@ -86,7 +86,7 @@ impl Element for f32 {
     }
 }
 
-impl Writable for f32 {
+impl Narrow for f32 {
     #[inline(always)]
     unsafe fn store<L: Lanes>(to: *mut Self, v: L::V) {
         // SAFETY: the caller's promise.
@@ -107,7 +107,7 @@ impl Element for Half {
     }
 }
 
-impl Writable for Half {
+impl Narrow for Half {
     #[inline(always)]
     unsafe fn store<L: Lanes>(to: *mut Self, v: L::V) {
         // SAFETY: as above.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::finish::{Place, write_row};
 use super::{Job, PANEL, Weights};
 use crate::lanes::{Brain, Element, Half, Lanes, tiers};
-use crate::tile::{Operands, Target, store_product};
+use crate::tile::{Operands, Target, product, store_product};
 use crate::{Isa, scratch};
 
 /// How many inputs are worked on before the next: as many that a tile's columns of the weights, read again for every few
@@ -59,6 +59,10 @@ unsafe fn by_panels<L: Lanes, E: Element>(
     rows: Range<usize>,
     memory: Memory,
 ) {
+    if rows.len() == 1 {
+        // SAFETY: the caller's promise.
+        return unsafe { one_row::<L, E>(job, x, weights, panels, rows.start) };
+    }
     let inputs = job.layer.inputs;
     for panel in panels {
         for first in (0..inputs).step_by(DEPTH) {
@@ -85,6 +89,35 @@ unsafe fn by_panels<L: Lanes, E: Element>(
                 let sums = memory.sums.add((row - rows.start) * PANEL);
                 let place = Place { first: panel * PANEL, width: PANEL, row };
                 write_row::<L>(job, place, |i| L::load(sums.add(i)));
+            }
+        }
+    }
+}
+
+/// Some panels over one row: the weights are read once, from memory, and not kept.
+///
+/// # Safety
+/// The weights have a volume per panel, `x` has the row.
+#[inline(always)]
+unsafe fn one_row<L: Lanes, E: Element>(
+    job: &Job<'_>,
+    x: *const f32,
+    weights: *const E,
+    panels: Range<usize>,
+    row: usize,
+) {
+    let inputs = job.layer.inputs;
+    for panel in panels {
+        // SAFETY: the caller's promise; a panel is three vectors or six.
+        unsafe {
+            let (x, weights) = (x.add(row * inputs), weights.add(panel * inputs * PANEL));
+            let place = Place { first: panel * PANEL, width: PANEL, row };
+            if L::WIDTH == PANEL / 3 {
+                let [sums] = product::<L, E, 1, 3>(x, inputs, weights, PANEL, inputs);
+                write_row::<L>(job, place, |i| sums[i / L::WIDTH]);
+            } else {
+                let [sums] = product::<L, E, 1, 6>(x, inputs, weights, PANEL, inputs);
+                write_row::<L>(job, place, |i| sums[i / L::WIDTH]);
             }
         }
     }
