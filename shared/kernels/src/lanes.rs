@@ -69,7 +69,10 @@ pub(crate) trait Element: Copy {
     /// # Safety
     /// The contract of [`Lanes`].
     unsafe fn load<L: Lanes>(from: *const Self) -> L::V;
+}
 
+/// A number that is narrowed where it is written.
+pub(crate) trait Narrow: Element {
     /// # Safety
     /// The contract of [`Lanes`].
     unsafe fn store<L: Lanes>(to: *mut Self, v: L::V);
@@ -81,7 +84,9 @@ impl Element for f32 {
         // SAFETY: the caller's promise.
         unsafe { L::load(from) }
     }
+}
 
+impl Narrow for f32 {
     #[inline(always)]
     unsafe fn store<L: Lanes>(to: *mut Self, v: L::V) {
         // SAFETY: the caller's promise.
@@ -100,11 +105,26 @@ impl Element for Half {
         // SAFETY: the caller's promise; it is as its bits are.
         unsafe { L::load_f16(from.cast()) }
     }
+}
 
+impl Narrow for Half {
     #[inline(always)]
     unsafe fn store<L: Lanes>(to: *mut Self, v: L::V) {
         // SAFETY: as above.
         unsafe { L::store_f16(to.cast(), v) }
+    }
+}
+
+/// A number in bfloat16, as bits.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Brain(#[allow(dead_code, reason = "read as memory")] u16);
+
+impl Element for Brain {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L::V {
+        // SAFETY: the caller's promise; it is as its bits are.
+        unsafe { L::load_bf16(from.cast()) }
     }
 }
 

@@ -34,6 +34,8 @@ pub const GROUP: usize = 4;
 const BLOCK: usize = 128;
 /// The least multiplications that are worth another thread.
 const GRAIN: usize = 1 << 20;
+/// The least bytes of weights that are, where a few rows wait for them rather than for the arithmetic.
+const GRAIN_BYTES: usize = 1 << 17;
 
 /// The most inputs an int8 layer may have: its sums stay within 32 bits, and those of its weights within an `f32`.
 pub const MAX_INT8_INPUTS: usize = 1 << 16;
@@ -82,6 +84,16 @@ pub fn volume(inputs: usize, outputs: usize, int8: bool) -> usize {
 }
 
 impl Weights<'_> {
+    /// How many bytes they have, without terms.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::F32(values) => size_of_val(*values),
+            Self::F16(bits) | Self::Bf16(bits) => size_of_val(*bits),
+            Self::Int8 { values, .. } => values.len(),
+            Self::Q4(bytes) => bytes.len(),
+        }
+    }
+
     /// Whether they are those of a layer of these sizes.
     pub fn fit(&self, inputs: usize, outputs: usize) -> bool {
         let padded = outputs.next_multiple_of(PANEL);
@@ -151,7 +163,8 @@ impl Job<'_> {
         for start in (0..self.rows).step_by(BLOCK) {
             let rows = start..self.rows.min(start + BLOCK);
             let products = rows.len() * self.layer.inputs * width;
-            let parts = (panels * products / GRAIN).clamp(1, 4 * threads::count()).min(panels);
+            let bytes = self.layer.weights.bytes();
+            let parts = (panels * products / GRAIN).max(bytes / GRAIN_BYTES).clamp(1, 4 * threads::count()).min(panels);
             if parts == 1 || threads::count() == 1 {
                 work(0..panels, rows);
                 continue;

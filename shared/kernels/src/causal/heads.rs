@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{BlockInUse, CausalAttention, Reading};
 use crate::cache::{BLOCK_TOKENS, Block, Room};
-use crate::lanes::{Element, Half, Lanes, WIDEST, tiers};
+use crate::lanes::{Half, Lanes, Narrow, WIDEST, tiers};
 use crate::{Isa, scratch};
 
 /// What is done to a head before it meets others.
@@ -122,7 +122,7 @@ unsafe fn store_lanes<L: Lanes>(attention: &CausalAttention<'_>, rows: Rows, blo
 }
 
 #[inline(always)]
-unsafe fn store_rows<L: Lanes, E: Element>(
+unsafe fn store_rows<L: Lanes, E: Narrow>(
     attention: &CausalAttention<'_>,
     rows: Rows,
     block: *mut E,

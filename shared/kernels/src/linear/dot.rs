@@ -90,6 +90,11 @@ mod x86 {
                 let mut weights = operands.panel;
                 for group in 0..operands.groups {
                     let columns: [__m512i; 3] = std::array::from_fn(|c| _mm512_loadu_si512(weights.add(64 * c).cast()));
+                    if M == 1 {
+                        for line in (0..PANEL * GROUP).step_by(64) {
+                            _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(AHEAD + line));
+                        }
+                    }
                     weights = weights.add(PANEL * GROUP);
                     for (m, acc) in acc.iter_mut().enumerate() {
                         let row = _mm512_set1_epi32(bytes(operands, m, group));
@@ -107,6 +112,9 @@ mod x86 {
         }
     }
 
+    /// How many bytes ahead of one row's work its weights are asked for: they come from memory, page after page.
+    const AHEAD: usize = 2048;
+
     /// The panel part by part, `C` vectors of eight sums by `M` rows, `step` adding the products of four bytes.
     #[inline(always)]
     unsafe fn part<const M: usize, const C: usize>(
@@ -121,6 +129,11 @@ mod x86 {
                 let mut weights = operands.panel.add(32 * C * part);
                 for group in 0..operands.groups {
                     let columns: [__m256i; C] = std::array::from_fn(|c| _mm256_loadu_si256(weights.add(32 * c).cast()));
+                    if M == 1 {
+                        for line in (0..PANEL * GROUP).step_by(64) {
+                            _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(AHEAD + line));
+                        }
+                    }
                     weights = weights.add(PANEL * GROUP);
                     for (m, acc) in acc.iter_mut().enumerate() {
                         let row = _mm256_set1_epi32(bytes(operands, m, group));
@@ -148,7 +161,13 @@ mod x86 {
         #[inline(always)]
         unsafe fn tile<const M: usize>(operands: Operands, sums: &mut Sums) {
             // SAFETY: the caller's promise.
-            unsafe { part::<M, 2>(operands, sums, |acc, row, column| _mm256_dpbusd_avx_epi32(acc, row, column)) }
+            unsafe {
+                let step = |acc, row, column| _mm256_dpbusd_avx_epi32(acc, row, column);
+                if M == 1 {
+                    return part::<1, VECTORS>(operands, sums, step);
+                }
+                part::<M, 2>(operands, sums, step)
+            }
         }
     }
 
@@ -162,10 +181,14 @@ mod x86 {
         unsafe fn tile<const M: usize>(operands: Operands, sums: &mut Sums) {
             // SAFETY: the caller's promise.
             unsafe {
-                part::<M, 2>(operands, sums, |acc, row, column| {
+                let step = |acc, row, column| {
                     let pairs = _mm256_maddubs_epi16(row, column);
                     _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-                })
+                };
+                if M == 1 {
+                    return part::<1, VECTORS>(operands, sums, step);
+                }
+                part::<M, 2>(operands, sums, step)
             }
         }
     }

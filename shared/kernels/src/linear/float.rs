@@ -4,17 +4,18 @@ use std::ops::Range;
 
 use super::finish::{Place, write_row};
 use super::{Job, PANEL, Weights};
-use crate::lanes::{Lanes, tiers};
-use crate::tile::{Operands, Target, store_product};
+use crate::lanes::{Brain, Element, Half, Lanes, tiers};
+use crate::tile::{Operands, Target, product, store_product};
 use crate::{Isa, scratch};
 
 pub(super) fn run(isa: Isa, job: &Job<'_>, x: &[f32]) {
     job.split(PANEL, |panels, rows| {
         let work = |decoded: *mut f32| {
             // SAFETY: the lengths were checked by the caller, which splits the work without overlap.
-            unsafe { block(isa, job, x.as_ptr(), panels, rows, decoded) }
+            unsafe { block(isa, job, x.as_ptr(), panels.clone(), rows.clone(), decoded) }
         };
         match job.layer.weights {
+            _ if rows.len() == 1 => work(std::ptr::null_mut()),
             Weights::F32(_) => work(std::ptr::null_mut()),
             _ => scratch::floats(job.layer.inputs * PANEL, |decoded| work(decoded.as_mut_ptr())),
         }
@@ -30,6 +31,18 @@ tiers! {
 unsafe fn lanes<L: Lanes>(job: &Job<'_>, x: *const f32, panels: Range<usize>, rows: Range<usize>, decoded: *mut f32) {
     let inputs = job.layer.inputs;
     let volume = inputs * PANEL;
+    if rows.len() == 1 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match job.layer.weights {
+                Weights::F32(values) => one_row::<L, f32>(job, x, values.as_ptr(), panels, rows.start),
+                Weights::F16(values) => one_row::<L, Half>(job, x, values.as_ptr().cast(), panels, rows.start),
+                Weights::Bf16(values) => one_row::<L, Brain>(job, x, values.as_ptr().cast(), panels, rows.start),
+                Weights::Int8 { .. } | Weights::Q4(_) => {}
+            }
+        }
+        return;
+    }
     let mut sums = [0f32; 8 * PANEL];
     for panel in panels {
         // SAFETY: the weights have a volume per panel.
@@ -63,6 +76,35 @@ unsafe fn lanes<L: Lanes>(job: &Job<'_>, x: *const f32, panels: Range<usize>, ro
                 }
             }
             row += count;
+        }
+    }
+}
+
+/// Some panels over one row: the weights are read once, from memory, and not kept.
+///
+/// # Safety
+/// The weights have a volume per panel, `x` has the row.
+#[inline(always)]
+unsafe fn one_row<L: Lanes, E: Element>(
+    job: &Job<'_>,
+    x: *const f32,
+    weights: *const E,
+    panels: Range<usize>,
+    row: usize,
+) {
+    let inputs = job.layer.inputs;
+    for panel in panels {
+        // SAFETY: the caller's promise; a panel is three vectors or six.
+        unsafe {
+            let (x, weights) = (x.add(row * inputs), weights.add(panel * inputs * PANEL));
+            let place = Place { first: panel * PANEL, width: PANEL, row };
+            if L::WIDTH == PANEL / 3 {
+                let [sums] = product::<L, E, 1, 3>(x, inputs, weights, PANEL, inputs);
+                write_row::<L>(job, place, |i| sums[i / L::WIDTH]);
+            } else {
+                let [sums] = product::<L, E, 1, 6>(x, inputs, weights, PANEL, inputs);
+                write_row::<L>(job, place, |i| sums[i / L::WIDTH]);
+            }
         }
     }
 }

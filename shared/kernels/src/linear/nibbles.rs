@@ -139,6 +139,9 @@ mod x86 {
                 let mut acc = [_mm512_setzero_ps(); M];
                 for block in 0..operands.blocks {
                     let start = operands.panel.add(block * BYTES);
+                    if M == 1 {
+                        ahead(start);
+                    }
                     let mut whole: [__m512i; M] =
                         std::array::from_fn(|m| _mm512_set1_epi32(*operands.shifts.add(m * operands.blocks + block)));
                     for part in 0..BLOCK / 8 {
@@ -164,53 +167,70 @@ mod x86 {
         }
     }
 
-    /// The panel in two halves of eight outputs: `step` adds the products of four bytes to sums that start with the
-    /// shift, `whole` makes whole numbers of them.
+    /// The panel in halves of eight outputs, `H` of them at a time: `step` adds the products of four bytes to sums that
+    /// start with the shift, `whole` makes whole numbers of them.
     #[inline(always)]
-    unsafe fn halves<const M: usize>(
+    unsafe fn halves<const M: usize, const H: usize>(
         operands: Operands,
         sums: &mut Sums,
         step: impl Fn(__m256i, __m256i, __m256i) -> __m256i,
         whole: impl Fn(__m256i) -> __m256i,
     ) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let low = _mm256_set1_epi8(15);
-            let mut acc = [[_mm256_setzero_ps(); 2]; M];
-            for block in 0..operands.blocks {
-                let start = operands.panel.add(block * BYTES);
-                let mut products: [[__m256i; 2]; M] =
-                    std::array::from_fn(|m| [_mm256_set1_epi32(*operands.shifts.add(m * operands.blocks + block)); 2]);
-                for part in 0..BLOCK / 8 {
-                    let both: [__m256i; 2] =
-                        std::array::from_fn(|half| _mm256_loadu_si256(start.add(64 * part + 32 * half).cast()));
-                    let first = both.map(|both| _mm256_and_si256(both, low));
-                    let second = both.map(|both| _mm256_and_si256(_mm256_srli_epi16::<4>(both), low));
-                    for (m, products) in products.iter_mut().enumerate() {
-                        let levels = operands.levels.add((m * operands.blocks + block) * BLOCK);
-                        let early = _mm256_set1_epi32(four(levels, 2 * part));
-                        let late = _mm256_set1_epi32(four(levels, 2 * part + 1));
-                        for (half, products) in products.iter_mut().enumerate() {
-                            *products = step(*products, first[half], early);
-                            *products = step(*products, second[half], late);
+        for first in (0..2).step_by(H) {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let low = _mm256_set1_epi8(15);
+                let mut acc = [[_mm256_setzero_ps(); H]; M];
+                for block in 0..operands.blocks {
+                    let start = operands.panel.add(block * BYTES);
+                    if M == 1 {
+                        ahead(start);
+                    }
+                    let mut products: [[__m256i; H]; M] = std::array::from_fn(|m| {
+                        [_mm256_set1_epi32(*operands.shifts.add(m * operands.blocks + block)); H]
+                    });
+                    for part in 0..BLOCK / 8 {
+                        let both: [__m256i; H] = std::array::from_fn(|half| {
+                            _mm256_loadu_si256(start.add(64 * part + 32 * (first + half)).cast())
+                        });
+                        let early = both.map(|both| _mm256_and_si256(both, low));
+                        let late = both.map(|both| _mm256_and_si256(_mm256_srli_epi16::<4>(both), low));
+                        for (m, products) in products.iter_mut().enumerate() {
+                            let levels = operands.levels.add((m * operands.blocks + block) * BLOCK);
+                            let four_early = _mm256_set1_epi32(four(levels, 2 * part));
+                            let four_late = _mm256_set1_epi32(four(levels, 2 * part + 1));
+                            for (half, products) in products.iter_mut().enumerate() {
+                                *products = step(*products, early[half], four_early);
+                                *products = step(*products, late[half], four_late);
+                            }
+                        }
+                    }
+                    let weights: [__m256; H] = std::array::from_fn(|half| {
+                        _mm256_cvtph_ps(_mm_loadu_si128(start.add(SCALES + 16 * (first + half)).cast()))
+                    });
+                    for (m, (acc, products)) in acc.iter_mut().zip(products).enumerate() {
+                        let scale = _mm256_set1_ps(*operands.scales.add(m * operands.blocks + block));
+                        for half in 0..H {
+                            let sum = _mm256_mul_ps(_mm256_cvtepi32_ps(whole(products[half])), scale);
+                            acc[half] = _mm256_fmadd_ps(sum, weights[half], acc[half]);
                         }
                     }
                 }
-                let weights: [__m256; 2] =
-                    std::array::from_fn(|half| _mm256_cvtph_ps(_mm_loadu_si128(start.add(SCALES + 16 * half).cast())));
-                for (m, (acc, products)) in acc.iter_mut().zip(products).enumerate() {
-                    let scale = _mm256_set1_ps(*operands.scales.add(m * operands.blocks + block));
-                    for half in 0..2 {
-                        let sum = _mm256_mul_ps(_mm256_cvtepi32_ps(whole(products[half])), scale);
-                        acc[half] = _mm256_fmadd_ps(sum, weights[half], acc[half]);
+                for (m, acc) in acc.into_iter().enumerate() {
+                    for (half, acc) in acc.into_iter().enumerate() {
+                        _mm256_storeu_ps(sums.as_mut_ptr().add(m * PANEL + 8 * (first + half)), acc);
                     }
                 }
             }
-            for (m, acc) in acc.into_iter().enumerate() {
-                for (half, acc) in acc.into_iter().enumerate() {
-                    _mm256_storeu_ps(sums.as_mut_ptr().add(m * PANEL + 8 * half), acc);
-                }
-            }
+        }
+    }
+
+    /// Asks for what one row meets some blocks later: it comes from memory, page after page.
+    #[inline(always)]
+    unsafe fn ahead(block: *const u8) {
+        for line in (0..BYTES).step_by(64) {
+            // SAFETY: a prefetch of any address is none of the program's reads.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(block.wrapping_add(8 * BYTES + line).cast()) }
         }
     }
 
@@ -234,7 +254,10 @@ mod x86 {
             // SAFETY: the caller's promise.
             unsafe {
                 let step = |sum, values, levels| _mm256_dpbusd_avx_epi32(sum, values, levels);
-                halves::<M>(operands, sums, step, |sum| sum);
+                if M == 1 {
+                    return halves::<1, 2>(operands, sums, step, |sum| sum);
+                }
+                halves::<M, 1>(operands, sums, step, |sum| sum);
             }
         }
     }
@@ -264,7 +287,11 @@ mod x86 {
             unsafe {
                 let ones = _mm256_set1_epi16(1);
                 let step = |sum, values, levels| _mm256_add_epi16(sum, _mm256_maddubs_epi16(values, levels));
-                halves::<M>(operands, sums, step, |sum| _mm256_madd_epi16(sum, ones));
+                let whole = |sum| _mm256_madd_epi16(sum, ones);
+                if M == 1 {
+                    return halves::<1, 2>(operands, sums, step, whole);
+                }
+                halves::<M, 1>(operands, sums, step, whole);
             }
         }
     }
