@@ -59,7 +59,7 @@ fn a_file_that_is_not_there_is_named() {
 #[test]
 fn other_formats_are_named_as_not_supported_yet() {
     for (name, format) in
-        [("a.tflite", "a TFLite file"), ("a.pb", "a TensorFlow graph"), ("a.gguf", "a file of weights")]
+        [("a.tflite", "a TFLite file"), ("a.pb", "a TensorFlow graph"), ("a.safetensors", "a file of weights")]
     {
         let message = refused(name, b"").to_string();
         assert!(message.contains(format) && message.contains("not supported yet"), "{message}");
