@@ -1,6 +1,8 @@
 //! A model file in, a tract model out, whatever the format of the file.
 
+mod causal;
 mod folder;
+mod gguf;
 mod names;
 mod onnx;
 
@@ -10,10 +12,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use emberlite::model::{Task, TextSpec};
+use emberlite::model::{GenerateSpec, Task, TextSpec};
+use emberlite::ops::Q4Blocks;
 use tract_core::prelude::TypedModel;
 
 pub use folder::FolderError;
+pub use gguf::GgufError;
 pub use names::spelled;
 
 /// A model as it was in its file, ready to be rewritten and packed.
@@ -34,7 +38,11 @@ pub struct Imported {
     pub task: Option<Task>,
     /// How texts become the graph's inputs, for a model of texts with its tokenizer.
     pub text: Option<TextSpec>,
-    /// The bytes of `tokenizer.json`; present exactly where [`text`](Self::text) is.
+    /// How a language model is used; its graph's input is `tokens`, its output `logits`.
+    pub generate: Option<GenerateSpec>,
+    /// Layers whose weights the source has in blocks of 4 bits, by the names of their nodes.
+    pub q4: BTreeMap<String, Q4Blocks>,
+    /// The bytes of `tokenizer.json`; present exactly where [`text`](Self::text) or [`generate`](Self::generate) is.
     pub tokenizer: Option<Vec<u8>>,
     /// Where the model came from.
     pub source: Source,
@@ -45,7 +53,7 @@ pub struct Imported {
 /// Where a model came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// The format of the weights: `onnx`, or `safetensors` for a folder.
+    /// The format of the weights: `onnx`, `gguf`, or `safetensors` for a folder.
     pub format: &'static str,
     /// The program that wrote the file, with its version, if the file tells.
     pub producer: Option<String>,
@@ -82,7 +90,10 @@ pub enum ImportError {
         source: io::Error,
     },
     /// The format is known, but there is no importer for it.
-    #[error("`{}` is {format}, which is not supported yet; expected an ONNX file or a Hugging Face folder", path.display())]
+    #[error(
+        "`{}` is {format}, which is not supported yet; expected an ONNX file, a GGUF file or a Hugging Face folder",
+        path.display()
+    )]
     UnsupportedFormat {
         /// The file or folder.
         path: PathBuf,
@@ -114,6 +125,9 @@ pub enum ImportError {
     /// A folder that transformers or sentence-transformers saved, or something in it.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// A GGUF file, or something in it.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
     /// The graph cannot be understood.
     #[error("{reason}")]
     Refused {
@@ -126,7 +140,7 @@ fn join(operators: &[MissingOperator]) -> String {
     operators.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Imports the model at `path`: an ONNX file, or a folder that transformers or sentence-transformers saved.
+/// Imports the model at `path`: an ONNX file, a GGUF file, or a folder that transformers or sentence-transformers saved.
 ///
 /// An ONNX file of a text model brings the tokenizer, the pooling and the labels that lie beside it or one folder up.
 ///
@@ -150,7 +164,8 @@ pub fn import(path: &Path) -> Result<Imported, ImportError> {
         "tflite" => return unsupported("a TFLite file"),
         "pb" => return unsupported("a TensorFlow graph"),
         "nnef" | "tgz" | "tar" => return unsupported("an NNEF archive"),
-        "safetensors" | "gguf" => return unsupported("a file of weights without a graph"),
+        "safetensors" => return unsupported("a file of weights without a graph"),
+        "gguf" => return gguf::import(path),
         _ => {}
     }
     import_onnx(path)

@@ -1,5 +1,6 @@
 //! `emberlite inspect`: what is in a package, once its every byte has been checked.
 
+mod generate;
 mod parts;
 mod text;
 
@@ -12,6 +13,7 @@ use emberlite::model::{Digest, Manifest, Package, PackageBytes, Role};
 use serde::Serialize;
 
 use crate::pack::{Checked, Quantized};
+use generate::GeneratePart;
 use parts::Parts;
 use text::TextPart;
 
@@ -110,6 +112,9 @@ impl fmt::Display for Inspection {
         if let Some(text) = &manifest.text {
             write!(f, "\nTexts\n{}", TextPart { text, vocabulary: manifest.vocabulary.as_ref() })?;
         }
+        if let Some(generate) = &manifest.generate {
+            write!(f, "\nGeneration\n{}", GeneratePart { generate })?;
+        }
         writeln!(f, "\nOperators")?;
         for (operator, count) in &self.operators {
             writeln!(f, "  {operator:<28} {count}")?;
@@ -119,9 +124,9 @@ impl fmt::Display for Inspection {
             writeln!(f, "  {name:<36} {dtype:<6} {:<16} {bytes:>10} bytes", format!("{shape:?}"))?;
         }
         write!(f, "\nParts\n{}", self.parts)?;
-        if let Some(quantization) = &manifest.quantization {
-            writeln!(f, "\nQuantization\n{}", Quantized(quantization))?;
+        if let Some(quantization) = Quantized::of(manifest) {
+            writeln!(f, "\nQuantization\n{quantization}")?;
         }
-        write!(f, "\nChecked against the source: {}", Checked(&manifest.verification))
+        write!(f, "\nChecked against the source: {}", Checked::of(manifest))
     }
 }

@@ -30,7 +30,7 @@ struct Command {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Make a package of a model file and check it against the file
-    Pack(Pack),
+    Pack(Box<Pack>),
     /// Show what is in a package
     Inspect(Inspect),
     /// Put a package into a store and make it the one in force
@@ -41,7 +41,7 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct Pack {
-    /// A model file (.onnx), a recipe (pack.toml), the folder of one, or a Hugging Face folder
+    /// A model file (.onnx, .gguf), a recipe (pack.toml), the folder of one, or a Hugging Face folder
     source: PathBuf,
     /// Where the package goes [default: NAME.ember]
     #[arg(short, long)]
@@ -49,7 +49,7 @@ struct Pack {
     /// The model's name in URLs and in the store [default: the file's name]
     #[arg(long)]
     name: Option<ModelName>,
-    /// What the model is for: predict, embed, classify or rerank [default: what its folder tells]
+    /// What the model is for: predict, embed, classify, rerank or generate [default: what its folder tells]
     #[arg(long, value_parser = parse_task)]
     task: Option<Task>,
     /// The classes in the order of their ids, separated by commas
@@ -72,23 +72,27 @@ struct Pack {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Models of texts")]
 struct Texts {
-    /// How weights are written down [default: int8; the report shows what that costs]
+    /// How weights are written down [default: int8, for language models q4; the report shows what that costs]
     #[arg(long)]
     quantize: Option<Scheme>,
     /// Layers to keep in a higher precision, by names in which * stands for any text; auto keeps those that int8 costs
     /// more than 0.001 of the cosine (repeatable)
     #[arg(long, value_name = "PATTERN")]
     keep: Vec<String>,
-    /// Texts to measure the loss on: one a line, or a .csv, .tsv or .jsonl file [default: built-in sentences]
+    /// Texts to calibrate with and to measure the loss on: one a line, or a .csv, .tsv or .jsonl file [default: built-in
+    /// sentences]
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
+    /// The text that a language model's perplexity is measured on, before and after [default: the calibration's]
+    #[arg(long, value_name = "FILE")]
+    perplexity: Option<PathBuf>,
     /// Keep only the tokens that these texts need; a file as for --calibration
     #[arg(long, value_name = "FILE")]
     vocab_from: Option<PathBuf>,
     /// The column or field of those files that holds the text [default: text]
     #[arg(long, value_name = "NAME")]
     column: Option<String>,
-    /// The longest text in tokens; what is beyond is cut off
+    /// The longest text in tokens; what is beyond is cut off, and where a language model ends
     #[arg(long, value_name = "N")]
     max_tokens: Option<usize>,
     /// How the tokens' vectors become one: cls, mean, max, mean_sqrt or last_token
@@ -104,6 +108,7 @@ impl Texts {
     fn apply(self, recipe: &mut Recipe) {
         let file = |file: Option<PathBuf>| file.map(|file| TextFile { file, column: self.column.clone() });
         recipe.vocabulary = file(self.vocab_from).or(recipe.vocabulary.take());
+        recipe.perplexity = file(self.perplexity).or(recipe.perplexity.take());
         let quantize = &mut recipe.quantize;
         quantize.calibration = file(self.calibration).or(quantize.calibration.take());
         quantize.scheme = self.quantize.or(quantize.scheme);
@@ -163,7 +168,7 @@ struct Serve {
 }
 
 fn parse_task(text: &str) -> Result<Task, String> {
-    serde_json::from_value(text.into()).map_err(|_| "expected predict, embed, classify or rerank".to_owned())
+    serde_json::from_value(text.into()).map_err(|_| "expected predict, embed, classify, rerank or generate".to_owned())
 }
 
 fn parse_pooling(text: &str) -> Result<Pooling, String> {
@@ -185,7 +190,7 @@ fn run(action: Action) -> Result<()> {
     let (threads, isa) = Config::compute(|name| std::env::var(name).ok())?;
     engine::prepare(threads, isa);
     match action {
-        Action::Pack(args) => pack(args),
+        Action::Pack(args) => pack(*args),
         Action::Inspect(args) => print(&inspect::inspect(&args.file)?, args.json),
         Action::Push(args) => push(args),
         Action::Serve(args) => runtime()?.block_on(serve::serve(serve::Request {

@@ -1,6 +1,7 @@
 //! `emberlite pack`: a model file becomes a package, checked against the file before it is written.
 
 mod describe;
+mod generate;
 mod interface;
 mod report;
 mod rows;
@@ -12,7 +13,7 @@ mod verify;
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use emberlite::engine::{self, Graph, Plan};
 use emberlite::model::{Digest, Entry, Manifest, Model, Package, Task, write_package};
 use serde_json::Value;
@@ -23,7 +24,7 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 
 pub(crate) use describe::file_name;
-pub use report::{Checked, Quantized, Report};
+pub use report::{Checked, Measured, Quantized, Report};
 
 /// What to pack.
 #[derive(Clone, Debug, Default)]
@@ -57,9 +58,19 @@ pub fn pack(request: &Request) -> Result<Packed> {
     let progress = Progress::start(format!("importing {}", recipe.model.display()));
     let imported = import::import(&recipe.model)?;
     let mut warnings = imported.warnings.clone();
-    let draft = match text::resolve(recipe, &imported)? {
-        Some(texts) => text::draft(recipe, imported, texts, &progress)?,
-        None => draft(request, imported, &progress)?,
+    let speaks = imported.task == Some(Task::Generate);
+    ensure!(
+        speaks == (recipe.task == Some(Task::Generate)) || (speaks && recipe.task.is_none()),
+        "the task {} does not fit the model: a language model has the task generate, and no other model has it",
+        recipe.task.unwrap_or(Task::Predict)
+    );
+    let draft = if speaks {
+        generate::draft(recipe, imported, &progress)?
+    } else {
+        match text::resolve(recipe, &imported)? {
+            Some(texts) => text::draft(recipe, imported, texts, &progress)?,
+            None => draft(request, imported, &progress)?,
+        }
     };
     let (bytes, digest) = draft.write()?;
     warnings.extend(draft.warnings);

@@ -2,13 +2,17 @@
 
 mod agreement;
 mod keep;
+mod moments;
+mod observe;
+mod q4;
 mod sensitivity;
+mod ties;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
 use clap::ValueEnum;
-use emberlite::ops::{Embedding, Linear, Table, WeightFormat};
+use emberlite::ops::{Embedding, Linear, Q4Blocks, Table, WeightFormat};
 use serde::Deserialize;
 use tract_core::internal::{StaticName, TractResult, TypedModelPatch, TypedNode, TypedOp, format_err};
 use tract_core::prelude::TypedModel;
@@ -16,11 +20,15 @@ use tract_core::transform::ModelTransform;
 
 pub use agreement::{Measure, rounded};
 pub use keep::Keep;
+pub use moments::Moments;
+pub use observe::Observations;
+pub use q4::rounded as round_q4;
 pub use sensitivity::{Probe, errors};
+use ties::Ties;
 
 /// How weights are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Scheme {
     /// As they are in the source, in single precision
     None,
@@ -30,6 +38,10 @@ pub enum Scheme {
     F16,
     /// bfloat16, and half precision for embeddings
     Bf16,
+    /// Four bits with a scale for each 32 inputs, as llama.cpp's Q4_0; int8 for embeddings and logits
+    Q4,
+    /// The same, each layer rounded to fit what its inputs are like in the calibration text (language models only)
+    Q4Calibrated,
 }
 
 impl Scheme {
@@ -40,6 +52,7 @@ impl Scheme {
             Self::Int8 => Some(WeightFormat::Int8),
             Self::F16 => Some(WeightFormat::F16),
             Self::Bf16 => Some(WeightFormat::Bf16),
+            Self::Q4 | Self::Q4Calibrated => Some(WeightFormat::Q4),
         }
     }
 }
@@ -53,9 +66,11 @@ pub fn higher(format: WeightFormat) -> WeightFormat {
     }
 }
 
-/// The names of the nodes whose weights can be quantized, in the graph's order.
+/// The names of the nodes whose weights can be quantized, in the graph's order. An embedding that is tied to a layer has
+/// none of its own.
 pub fn layers(model: &TypedModel) -> Vec<String> {
-    let has_weights = |node: &&TypedNode| node.op_is::<Linear>() || node.op_is::<Embedding>();
+    let own = |embedding: &Embedding| embedding.tables().iter().any(|(table, _)| !table.is_tied());
+    let has_weights = |node: &&TypedNode| node.op_is::<Linear>() || node.op_as::<Embedding>().is_some_and(own);
     model.nodes().iter().filter(has_weights).map(|node| node.name.clone()).collect()
 }
 
@@ -82,6 +97,7 @@ impl ModelTransform for Quantize {
     }
 
     fn transform(&self, model: &mut TypedModel) -> TractResult<()> {
+        let ties = Ties::of(model);
         for id in 0..model.nodes().len() {
             let node = model.node(id);
             let Some(op) = self.0.get(&node.name).map(|format| in_format(node, *format)).transpose()?.flatten() else {
@@ -89,6 +105,48 @@ impl ModelTransform for Quantize {
             };
             TypedModelPatch::replace_single_op(model, node, &node.inputs, op)?.apply(model)?;
         }
+        ties.restore(model)?;
+        model.compact()
+    }
+}
+
+/// Gives the linear layers that are named these weights of 4 bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rounded(pub BTreeMap<String, Q4Blocks>);
+
+impl Rounded {
+    /// A copy of the model with these weights.
+    ///
+    /// # Errors
+    /// Weights of another size, or a patch that tract refuses.
+    pub fn applied(&self, model: &TypedModel) -> Result<TypedModel> {
+        let mut rounded = model.clone();
+        self.transform(&mut rounded).map_err(|error| anyhow!("rounding the weights failed: {error:#}"))?;
+        Ok(rounded)
+    }
+}
+
+impl ModelTransform for Rounded {
+    fn name(&self) -> StaticName {
+        "rounded".into()
+    }
+
+    fn transform(&self, model: &mut TypedModel) -> TractResult<()> {
+        let ties = Ties::of(model);
+        for id in 0..model.nodes().len() {
+            let node = model.node(id);
+            let Some((linear, blocks)) = node.op_as::<Linear>().zip(self.0.get(&node.name)) else { continue };
+            let rounded = Linear::from_q4(blocks, Some(linear.bias()));
+            let mut rounded = rounded.map_err(|reason| format_err!("{}: {reason}", node.name))?;
+            if let Some(activation) = linear.activation() {
+                rounded = rounded.with_activation(activation);
+            }
+            if linear.has_residual() {
+                rounded = rounded.with_residual();
+            }
+            TypedModelPatch::replace_single_op(model, node, &node.inputs, rounded)?.apply(model)?;
+        }
+        ties.restore(model)?;
         model.compact()
     }
 }
@@ -102,11 +160,15 @@ fn in_format(node: &TypedNode, format: WeightFormat) -> TractResult<Option<Box<d
         return Ok(Some(Box::new(quantized)));
     }
     let Some(embedding) = node.op_as::<Embedding>() else { return Ok(None) };
-    let table_format = if format == WeightFormat::Bf16 { WeightFormat::F16 } else { format };
+    let table_format = match format {
+        WeightFormat::Bf16 => WeightFormat::F16,
+        WeightFormat::Q4 => WeightFormat::Int8,
+        format => format,
+    };
     let table = |table: &Table| table.with_format(table_format).map_err(failed);
     let tables = embedding.tables().iter().map(|(values, lookup)| Ok((table(values)?, *lookup)));
     let quantized = Embedding::new(tables.collect::<TractResult<_>>()?).map_err(failed)?;
-    Ok(Some(Box::new(quantized)))
+    Ok(Some(Box::new(quantized.with_factor(embedding.factor()))))
 }
 
 /// The format of a layer's weights; none for a node without.

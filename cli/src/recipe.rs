@@ -55,6 +55,8 @@ pub struct Recipe {
     pub quantize: QuantizeSettings,
     /// Texts whose tokens are to be kept; all tokens are where there are none.
     pub vocabulary: Option<TextFile>,
+    /// The text that the perplexity of a language model is measured on; by default the one to calibrate with.
+    pub perplexity: Option<TextFile>,
     /// Inputs to try the model with; the packer compares their answers before and after too.
     #[serde(default)]
     pub examples: Vec<Example>,
@@ -76,19 +78,24 @@ pub struct TextSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuantizeSettings {
-    /// The format; by default int8.
+    /// The format; by default int8, and q4 for a language model.
     pub scheme: Option<Scheme>,
     /// Patterns for the names of layers that stay in a higher precision; `auto` for those whose error stands out.
     #[serde(default)]
     pub keep: Vec<String>,
-    /// Texts to measure the loss on; there are built-in ones.
+    /// Texts to calibrate with, and to measure the loss on; there are built-in ones.
     pub calibration: Option<TextFile>,
 }
 
 impl QuantizeSettings {
     /// The format of a text model's weights; none where they stay as they are.
     pub fn format(&self) -> Option<WeightFormat> {
-        self.scheme.unwrap_or(Scheme::Int8).format()
+        self.format_or(Scheme::Int8)
+    }
+
+    /// The format of weights that get `usual` where nothing is said; none where they stay as they are.
+    pub fn format_or(&self, usual: Scheme) -> Option<WeightFormat> {
+        self.scheme.unwrap_or(usual).format()
     }
 }
 
@@ -139,6 +146,7 @@ impl Recipe {
             ("keep", !self.quantize.keep.is_empty()),
             ("calibration", self.quantize.calibration.is_some()),
             ("vocabulary", self.vocabulary.is_some()),
+            ("perplexity", self.perplexity.is_some()),
         ];
         set.into_iter().filter_map(|(name, set)| set.then_some(name)).collect()
     }
@@ -154,8 +162,8 @@ impl Recipe {
             bail!("{} names no model: expected model = \"FILE\"", file.display());
         }
         let folder = file.parent().unwrap_or(Path::new(""));
-        let texts = recipe.quantize.calibration.iter_mut().chain(&mut recipe.vocabulary).map(|texts| &mut texts.file);
-        for path in texts.chain([&mut recipe.model]) {
+        let texts = recipe.quantize.calibration.iter_mut().chain(&mut recipe.vocabulary).chain(&mut recipe.perplexity);
+        for path in texts.map(|texts| &mut texts.file).chain([&mut recipe.model]) {
             *path = folder.join(&path);
         }
         Ok(recipe)

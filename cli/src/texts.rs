@@ -42,6 +42,19 @@ impl TextFile {
         Ok(texts)
     }
 
+    /// The texts of a file as they are read one after the other: each of a table, but a plain file whole.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn documents(&self) -> Result<Vec<String>> {
+        let texts = self.read()?;
+        if ["csv", "tsv", "jsonl", "ndjson"].contains(&self.extension().as_str()) {
+            return Ok(texts);
+        }
+        let name = self.file.display();
+        fs::read_to_string(&self.file).map(|text| vec![text]).with_context(|| format!("can't read {name}"))
+    }
+
     fn extension(&self) -> String {
         self.file.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
     }

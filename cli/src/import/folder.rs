@@ -8,6 +8,7 @@ mod encoder;
 mod error;
 mod head;
 mod labels;
+mod language;
 mod layer;
 mod modules;
 mod reach;
@@ -22,14 +23,15 @@ use emberlite::model::{Task, TextSpec};
 
 use super::{ImportError, Imported, Source};
 use architecture::{Architecture, Kind};
-use checkpoint::Checkpoint;
+pub(in crate::import) use checkpoint::Checkpoint;
 use encoder::Encoder;
 pub use error::FolderError;
 use labels::Labels;
 use modules::Modules;
-use settings::Settings;
+pub(in crate::import) use settings::Settings;
 use texts::Texts;
 use wiring::Wiring;
+pub(in crate::import) use wiring::failed;
 
 /// What sentence-transformers says about a folder.
 const SENTENCE_CONFIG: &str = "config_sentence_transformers.json";
@@ -88,6 +90,9 @@ impl Folder {
 /// [`ImportError::Folder`] names what is missing or not supported, and what to do about it.
 pub(super) fn import(root: &Path) -> Result<Imported, ImportError> {
     let folder = Folder::open(root)?;
+    if let Some(architecture) = folder.language() {
+        return Ok(language::import(&folder, &architecture)?);
+    }
     match folder.onnx() {
         Some(file) => super::import_onnx(&file),
         None => Ok(build(&folder)?),
@@ -137,6 +142,8 @@ fn build(folder: &Folder) -> Result<Imported, FolderError> {
         words: BTreeMap::new(),
         task: Some(task),
         text: Some(text),
+        generate: None,
+        q4: BTreeMap::new(),
         tokenizer: Some(tokenizer),
         source,
         warnings,

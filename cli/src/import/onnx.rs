@@ -12,7 +12,7 @@ mod operators;
 mod quantized;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use tract_onnx::pb::ModelProto;
@@ -61,6 +61,8 @@ pub(super) fn import(path: &Path, bytes: &[u8]) -> Result<Imported, ImportError>
         labels: normalised.labels,
         task: None,
         text: None,
+        generate: None,
+        q4: BTreeMap::new(),
         tokenizer: None,
         source: source(path, &proto, opset),
         warnings,

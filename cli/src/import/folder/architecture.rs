@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::error::FolderError;
 use super::settings::Settings;
+use crate::import::causal;
 
 /// How encoders of one kind are made and written down.
 ///
@@ -223,7 +224,8 @@ impl Architecture {
     pub(super) fn of(config: &Settings) -> Result<(Self, Kind), FolderError> {
         let model_type = config.text("model_type").unwrap_or("");
         let Some(found) = ALL.iter().find(|known| known.model_types.contains(&model_type)) else {
-            let expected: Vec<_> = ALL.iter().flat_map(|known| known.model_types).copied().collect();
+            let encoders = ALL.iter().flat_map(|known| known.model_types).copied();
+            let expected: Vec<_> = encoders.chain(causal::Architecture::names()).collect();
             return Err(FolderError::UnknownArchitecture {
                 path: config.path().to_owned(),
                 got: format!("{model_type:?}"),

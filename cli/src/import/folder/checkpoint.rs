@@ -13,13 +13,13 @@ use super::error::FolderError;
 use super::settings::json;
 
 /// Weights in one file.
-pub(super) const FILE: &str = "model.safetensors";
+pub(in crate::import) const FILE: &str = "model.safetensors";
 /// Which file holds which tensor, where there are several.
 const INDEX: &str = "model.safetensors.index.json";
 
 /// The tensors of a folder by name. It notes which were read.
 #[derive(Debug)]
-pub(super) struct Checkpoint {
+pub(in crate::import) struct Checkpoint {
     files: Vec<File>,
     read: RefCell<BTreeSet<String>>,
 }
@@ -33,7 +33,7 @@ struct File {
 }
 
 /// Whether a folder has weights that [`Checkpoint::open`] reads.
-pub(super) fn is_there(folder: &Path) -> bool {
+pub(in crate::import) fn is_there(folder: &Path) -> bool {
     folder.join(FILE).is_file() || folder.join(INDEX).is_file()
 }
 
@@ -42,13 +42,13 @@ impl Checkpoint {
     ///
     /// # Errors
     /// No weights in safetensors, or broken ones.
-    pub(super) fn open(folder: &Path) -> Result<Self, FolderError> {
+    pub(in crate::import) fn open(folder: &Path) -> Result<Self, FolderError> {
         let files = shards(folder)?.into_iter().map(File::open).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { files, read: RefCell::default() })
     }
 
     /// The files the weights were read from.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+    pub(in crate::import) fn paths(&self) -> impl Iterator<Item = &Path> {
         self.files.iter().map(|file| file.path.as_path())
     }
 
@@ -56,12 +56,12 @@ impl Checkpoint {
         self.files.iter().find_map(|file| file.metadata.info(name).map(|info| (file, info)))
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(in crate::import) fn has(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
     /// Whether a tensor's name begins so.
-    pub(super) fn has_any(&self, prefix: &str) -> bool {
+    pub(in crate::import) fn has_any(&self, prefix: &str) -> bool {
         self.names().any(|name| name.starts_with(prefix))
     }
 
@@ -70,14 +70,14 @@ impl Checkpoint {
     }
 
     /// The tensors that nobody has read, in the order of their names.
-    pub(super) fn unread(&self) -> Vec<String> {
+    pub(in crate::import) fn unread(&self) -> Vec<String> {
         let read = self.read.borrow();
         let unread: BTreeSet<String> = self.names().filter(|name| !read.contains(name)).collect();
         unread.into_iter().collect()
     }
 
     /// The shape of a tensor.
-    pub(super) fn shape(&self, name: &str) -> Result<&[usize], FolderError> {
+    pub(in crate::import) fn shape(&self, name: &str) -> Result<&[usize], FolderError> {
         let found = self.find(name).map(|(_, info)| info.shape.as_slice());
         found.ok_or_else(|| FolderError::MissingTensor { name: name.to_owned() })
     }
@@ -86,7 +86,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// No tensor of that name, of another shape, or of a type that holds no floats.
-    pub(super) fn tensor(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, FolderError> {
+    pub(in crate::import) fn tensor(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, FolderError> {
         let missing = || FolderError::MissingTensor { name: name.to_owned() };
         let (file, info) = self.find(name).ok_or_else(missing)?;
         if info.shape != expected {

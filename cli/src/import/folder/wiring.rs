@@ -7,50 +7,50 @@ use super::checkpoint::Checkpoint;
 use super::error::FolderError;
 
 /// The symbol on the first axis of every input.
-pub(super) const BATCH: &str = "N";
+pub(in crate::import) const BATCH: &str = "N";
 /// The symbol on the second axis of every input.
 const TOKENS: &str = "S";
 
 /// A model to which nodes are added.
 #[derive(Debug, Default)]
-pub(super) struct Wiring {
-    pub(super) model: TypedModel,
+pub(in crate::import) struct Wiring {
+    pub(in crate::import) model: TypedModel,
 }
 
 /// A linear layer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Dense<'a> {
-    pub(super) node: &'a str,
+pub(in crate::import) struct Dense<'a> {
+    pub(in crate::import) node: &'a str,
     /// Its tensors, one above the other; their names before `.weight` and `.bias`.
-    pub(super) tensors: &'a [String],
-    pub(super) inputs: usize,
+    pub(in crate::import) tensors: &'a [String],
+    pub(in crate::import) inputs: usize,
     /// How many outputs all tensors have together.
-    pub(super) outputs: usize,
-    pub(super) bias: bool,
-    pub(super) activation: Option<Activation>,
+    pub(in crate::import) outputs: usize,
+    pub(in crate::import) bias: bool,
+    pub(in crate::import) activation: Option<Activation>,
 }
 
 /// A layer norm.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LayerNorm<'a> {
-    pub(super) node: &'a str,
+pub(in crate::import) struct LayerNorm<'a> {
+    pub(in crate::import) node: &'a str,
     /// The name of its tensors before `.weight` and `.bias`.
-    pub(super) tensor: &'a str,
-    pub(super) width: usize,
-    pub(super) bias: bool,
-    pub(super) epsilon: f32,
+    pub(in crate::import) tensor: &'a str,
+    pub(in crate::import) width: usize,
+    pub(in crate::import) bias: bool,
+    pub(in crate::import) epsilon: f32,
 }
 
 impl Wiring {
     /// Adds an input `INT64` `[N, S]`.
-    pub(super) fn input(&mut self, name: &str) -> Result<OutletId, FolderError> {
+    pub(in crate::import) fn input(&mut self, name: &str) -> Result<OutletId, FolderError> {
         let shape = [BATCH, TOKENS].map(|symbol| TDim::from(self.model.symbols.sym(symbol)));
         let fact: TypedFact = i64::fact(shape);
         self.model.add_source(name, fact).map_err(|error| failed(name, format!("{error:#}")))
     }
 
     /// Adds a node with one output, under a name of its own.
-    pub(super) fn node(
+    pub(in crate::import) fn node(
         &mut self,
         name: &str,
         op: impl Into<Box<dyn TypedOp>>,
@@ -65,7 +65,7 @@ impl Wiring {
     }
 
     /// Adds a linear layer over `x`, which adds `residual` if there is one.
-    pub(super) fn dense(
+    pub(in crate::import) fn dense(
         &mut self,
         weights: &Checkpoint,
         dense: Dense<'_>,
@@ -94,7 +94,7 @@ impl Wiring {
     }
 
     /// Adds a layer norm over `x`.
-    pub(super) fn norm(
+    pub(in crate::import) fn norm(
         &mut self,
         weights: &Checkpoint,
         norm: LayerNorm<'_>,
@@ -113,7 +113,7 @@ impl Wiring {
     }
 
     /// Makes `outlet` the only output.
-    pub(super) fn finish(mut self, outlet: OutletId, name: &str) -> Result<TypedModel, FolderError> {
+    pub(in crate::import) fn finish(mut self, outlet: OutletId, name: &str) -> Result<TypedModel, FolderError> {
         let finished = self.model.select_output_outlets(&[outlet]).and_then(|()| {
             self.model.outlet_labels.clear();
             self.model.set_outlet_label(outlet, name.to_owned())?;
@@ -124,6 +124,6 @@ impl Wiring {
 }
 
 /// The error for a node that can't be built.
-pub(super) fn failed(node: &str, reason: String) -> FolderError {
+pub(in crate::import) fn failed(node: &str, reason: String) -> FolderError {
     FolderError::Node { node: node.to_owned(), reason }
 }

@@ -58,7 +58,8 @@ impl Quantizing<'_> {
         let agreement = self.agreement(&draft, measure)?;
         draft.warnings.extend(warning(&agreement, self.format));
         let layers = account(&quantized, &errors);
-        draft.manifest.quantization = Some(Quantization { scheme: self.format, kept, layers, agreement });
+        draft.manifest.quantization =
+            Some(Quantization { scheme: self.format, calibration: None, kept, layers, agreement });
         Ok(draft)
     }
 

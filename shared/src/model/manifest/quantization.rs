@@ -9,6 +9,9 @@ use crate::ops::WeightFormat;
 pub struct Quantization {
     /// The format that was asked for.
     pub scheme: WeightFormat,
+    /// The text whose inputs of each layer the weights were rounded to fit; absent where each was rounded by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<String>,
     /// The layers that stay in a higher precision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<String>,
@@ -34,7 +37,7 @@ pub struct QuantizedLayer {
 /// How near the outputs of a quantized model are to those of its source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
-    /// How many texts both were run on.
+    /// How many texts both were run on; for a language model how many tokens were predicted.
     pub texts: usize,
     /// The instruction set they were run on: activations have 7 bits on `avx2`, 8 on others.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -42,7 +45,8 @@ pub struct Agreement {
     /// For vectors: their cosine to the source's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cosine: Option<Cosine>,
-    /// For a classifier: the part of the texts that get the same labels.
+    /// For a classifier: the part of the texts that get the same labels; for a language model: of the tokens in whose
+    /// place the same one is the likeliest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<f64>,
     /// The largest difference of any output element.
