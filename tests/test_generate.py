@@ -194,7 +194,8 @@ def test_a_stop_ends_the_text_before_it(complete, chat):
 
 def test_log_probabilities_of_a_chat(chat):
     choice = chat(logprobs=True, top_logprobs=3).choices[0]
-    assert b"".join(bytes(token.bytes) for token in choice.logprobs.content).decode(errors="replace") == choice.message.content
+    text = b"".join(bytes(token.bytes or []) for token in choice.logprobs.content)
+    assert text.decode(errors="replace") == choice.message.content
     assert len(choice.logprobs.content) == 24
     for token in choice.logprobs.content:
         assert token.logprob <= 0 and len(token.top_logprobs) == 3

@@ -11,7 +11,7 @@ import requests
 from support import clouds
 from support.processes import environment, free_port, is_open, wait_until
 
-FOREVER = {"prompt": "A", "temperature": 0, "ignore_eos": True, "n": 100, "max_tokens": 500}
+FOREVER = {"prompt": "A", "temperature": 0, "ignore_eos": True, "n": 20, "max_tokens": 500}
 
 
 def request(**body) -> dict:
@@ -88,11 +88,11 @@ def test_the_deadline_ends_a_text_with_what_is_there(on_lambda, mode, stream):
     assert status == 200, body
     if stream:
         finished = [c["choices"][0]["finish_reason"] for c in chunks(body) if c["choices"][0]["finish_reason"]]
-        assert finished == ["length"] * 100
+        assert finished == ["length"] * 20
     else:
         answer = json.loads(body)
         assert {choice["finish_reason"] for choice in answer["choices"]} == {"length"}
-        assert 0 < answer["usage"]["completion_tokens"] < 50_000
+        assert 0 < answer["usage"]["completion_tokens"] < 10_000
 
 
 def test_a_refusal_is_streamed_with_its_status(on_lambda):

@@ -51,7 +51,11 @@ fn run_as(
         };
     let (routes, mode) = (routes(&config), mode(&config));
     let outcome = runtime.block_on(async {
-        if lambda::is_runtime() { lambda::run(routes, mode).await } else { serve(routes, &config.host, config.port).await }
+        if lambda::is_runtime() {
+            lambda::run(routes, mode).await
+        } else {
+            serve(routes, &config.host, config.port).await
+        }
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -73,7 +73,7 @@ fn open_ai(error: &ApiError) -> (StatusCode, Value) {
     let (param, code) = match error.code() {
         "unknown_model" => (Some("model"), "model_not_found"),
         "text_too_long" => (Some("input"), "context_length_exceeded"),
-        code @ ("empty_input" | "unknown_token") => (Some("input"), code),
+        code @ ("empty_input" | "unknown_token") => (error.param().or(Some("input")), code),
         code @ "wrong_dimensions" => (Some("dimensions"), code),
         code @ "wrong_task" => (Some("model"), code),
         code => (error.param(), code),

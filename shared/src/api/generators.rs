@@ -40,7 +40,8 @@ impl Generators {
             return Ok(Arc::clone(known));
         }
         let name = model.manifest().name.clone();
-        let generator = Generator::new(model, self.settings).map_err(|error| GenerateRefusal { error, field: "model" })?;
+        let generator =
+            Generator::new(model, self.settings).map_err(|error| GenerateRefusal { error, field: "model" })?;
         let generator = Arc::new(generator);
         generators.insert(name, Arc::clone(&generator));
         Ok(generator)
@@ -74,7 +75,10 @@ impl From<GenerateRefusal> for ApiError {
             }
             GenerateError::Encode(EncodeError::UnknownId(_)) => Self::parameter("unknown_token", field, message),
             GenerateError::Encode(EncodeError::Failed(_)) => Self::parameter("not_tokenized", field, message),
-            GenerateError::Schema(_) => Self::parameter("invalid_json_schema", "response_format", message),
+            GenerateError::Schema(reason) => {
+                let message = format!("Invalid schema for 'response_format': {reason}");
+                Self::parameter("invalid_json_schema", "response_format", message)
+            }
             GenerateError::Failed(_) => Self::internal(message),
         }
     }

@@ -79,7 +79,8 @@ impl Tokenizer {
         let mut trim_start = false;
         loop {
             let found = self.first_added(rest);
-            let (section, after) = found.map_or((rest, ""), |(start, length, _)| (&rest[..start], &rest[start + length..]));
+            let (section, after) =
+                found.map_or((rest, ""), |(start, length, _)| (&rest[..start], &rest[start + length..]));
             let added = found.and_then(|(_, _, id)| {
                 let tokens = self.pipeline.get_added_vocabulary().get_added_tokens_decoder();
                 tokens.get(&id).map(|token| (id, token))

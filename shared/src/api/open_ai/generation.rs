@@ -238,7 +238,11 @@ fn room<A: Ask>(generator: &Generator, prompt: usize, wanted: Option<usize>) -> 
     let wanted_least = wanted.unwrap_or(1);
     if left < wanted_least {
         let asked = match wanted {
-            Some(wanted) => format!("you requested {} tokens ({prompt} in the {}, {wanted} in the completion)", prompt.saturating_add(wanted), A::PROMPT),
+            Some(wanted) => format!(
+                "you requested {} tokens ({prompt} in the {}, {wanted} in the completion)",
+                prompt.saturating_add(wanted),
+                A::PROMPT
+            ),
             None => format!("your {} resulted in {prompt} tokens, which leaves no room for a completion", A::PROMPT),
         };
         let message = format!(

@@ -23,7 +23,8 @@ struct ChatToken {
 struct Alternative {
     token: String,
     logprob: f32,
-    bytes: Vec<u8>,
+    /// Null for a special token, which is no part of the text.
+    bytes: Option<Vec<u8>>,
 }
 
 /// Those of a completion.
@@ -38,11 +39,13 @@ pub(super) struct CompletionLogprobs {
 /// JSON has no infinity: what can't come is this improbable, as OpenAI says it.
 const LEAST: f32 = -9999.0;
 
-/// A token's text, and its bytes: those of a special token are its name's.
-fn spelled(generator: &Generator, id: u32) -> (String, Vec<u8>) {
+/// A token's text, or the name of a special one, and what it adds to a text.
+fn spelled(generator: &Generator, id: u32) -> (String, Option<Vec<u8>>) {
     let table = generator.token_bytes();
-    let bytes = table.special(id).map_or_else(|| table.of(id), str::as_bytes).to_vec();
-    (String::from_utf8_lossy(&bytes).into_owned(), bytes)
+    match table.special(id) {
+        Some(name) => (name.to_owned(), None),
+        None => (String::from_utf8_lossy(table.of(id)).into_owned(), Some(table.of(id).to_vec())),
+    }
 }
 
 pub(super) fn of_chat(generator: &Generator, tokens: Vec<TokenLogprob>) -> ChatLogprobs {

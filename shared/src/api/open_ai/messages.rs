@@ -13,7 +13,8 @@ const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "f
 /// What is no message, or holds what no text model reads, by its place.
 pub(super) fn read(messages: Vec<Value>) -> Result<Vec<Value>, ApiError> {
     if messages.is_empty() {
-        let message = "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array.";
+        let message =
+            "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty array.";
         return Err(ApiError::parameter("empty_array", "messages", message));
     }
     messages.into_iter().enumerate().map(|(index, message)| read_one(message, &format!("messages[{index}]"))).collect()
@@ -48,7 +49,8 @@ fn content(content: Option<Value>, place: &str, may_lack: bool) -> Result<String
     match content {
         Some(Value::String(text)) => Ok(text),
         Some(Value::Array(parts)) => {
-            let parts = parts.into_iter().enumerate().map(|(index, part)| part_text(part, &format!("{place}[{index}]")));
+            let parts =
+                parts.into_iter().enumerate().map(|(index, part)| part_text(part, &format!("{place}[{index}]")));
             Ok(parts.collect::<Result<Vec<_>, _>>()?.join("\n"))
         }
         None | Some(Value::Null) if may_lack => Ok(String::new()),

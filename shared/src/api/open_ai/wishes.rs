@@ -168,8 +168,9 @@ fn logit_bias(fields: &mut Fields) -> Result<Vec<(u32, f32)>, ApiError> {
         Some(other) => return Err(fields.wrong_type("logit_bias", "an object", &other)),
     };
     let bias = |(token, bias): (&String, &Value)| {
-        let id: u32 =
-            token.parse().map_err(|_| fields.wrong_value("logit_bias", "ids of tokens as keys", &format!("'{token}'")))?;
+        let id: u32 = token
+            .parse()
+            .map_err(|_| fields.wrong_value("logit_bias", "ids of tokens as keys", &format!("'{token}'")))?;
         let bias = bias.as_f64().ok_or_else(|| fields.wrong_type("logit_bias", "numbers as values", bias))?;
         match bias.abs() <= 100.0 {
             true => Ok((id, bias as f32)),

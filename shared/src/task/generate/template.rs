@@ -158,7 +158,8 @@ mod tests {
 
     #[test]
     fn methods_of_python_texts_are_there() {
-        let template = "{% set x = ' a b '.strip() %}{{ x.split(' ')[-1] }}{{ messages[0].get('no', 'none') }}{{ 'ab'[::-1] }}";
+        let template =
+            "{% set x = ' a b '.strip() %}{{ x.split(' ')[-1] }}{{ messages[0].get('no', 'none') }}{{ 'ab'[::-1] }}";
         assert_eq!(render(template, json!({"messages": [{}]})).unwrap(), "bnoneba");
         let namespace = "{% set ns = namespace(n=0) %}{% for i in range(3) %}{% set ns.n = ns.n + i %}{% if i == 1 %}{% break %}{% endif %}{% endfor %}{{ ns.n }}";
         assert_eq!(render(namespace, json!({})).unwrap(), "1");

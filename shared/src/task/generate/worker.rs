@@ -149,7 +149,8 @@ impl Worker {
             let reserved: usize = self.reading.iter().map(|reading| self.bytes(&reading.job.request)).sum();
             let writing: usize = self.writing.iter().map(|choice| choice.most_tokens()).sum();
             let used = reserved + writing * self.decoder.token_bytes(self.settings.cache_format);
-            let count = self.writing.len() + self.reading.iter().map(|reading| reading.job.request.choices).sum::<usize>();
+            let count =
+                self.writing.len() + self.reading.iter().map(|reading| reading.job.request.choices).sum::<usize>();
             let fits = used + self.bytes(&job.request) <= self.settings.cache_bytes
                 && count + job.request.choices <= MOST.max(job.request.choices);
             if !fits && !idle {
@@ -190,11 +191,8 @@ impl Worker {
     fn step(&mut self) {
         let drafting = self.settings.speculate && self.writing.len() <= DRAFTING && self.reading.is_empty();
         let costs = &self.costs;
-        let inputs: Vec<Vec<u32>> = self
-            .writing
-            .iter_mut()
-            .map(|choice| choice.input(drafting, |drafted| costs.ratio(drafted)))
-            .collect();
+        let inputs: Vec<Vec<u32>> =
+            self.writing.iter_mut().map(|choice| choice.input(drafting, |drafted| costs.ratio(drafted))).collect();
         let most = if self.writing.is_empty() { LONE_CHUNK } else { SHARED_CHUNK };
         let part = self.reading.front().map(|reading| {
             let start = reading.sequence.len();
