@@ -10,7 +10,10 @@ use serde::Serialize;
 
 use super::body::json_response;
 use super::{Api, ApiError};
-use crate::model::{Digest, Dtype, Example, ImageSpec, Manifest, Model, ModelName, Problem, Task, TensorSpec};
+use crate::model::{
+    Digest, Dtype, Example, ImageSpec, Manifest, Model, ModelName, Perplexity, Problem, SamplingDefaults, Task,
+    TensorSpec,
+};
 use crate::ops::Pooling;
 use crate::task::{classify, embed};
 
@@ -85,6 +88,7 @@ struct Description<'a> {
     features: Vec<FeatureDescription<'a>>,
     image: Option<&'a ImageSpec>,
     text: Option<TextDescription<'a>>,
+    generate: Option<GenerateDescription<'a>>,
     examples: &'a [Example],
 }
 
@@ -114,6 +118,31 @@ impl<'a> TextDescription<'a> {
             problem: classifies.then(|| classify::problem(manifest)),
             prompts: &spec.prompts,
             default_prompt: spec.default_prompt.as_deref(),
+        })
+    }
+}
+
+/// What a language model can be asked for.
+#[derive(Serialize)]
+struct GenerateDescription<'a> {
+    context_tokens: usize,
+    vocabulary: usize,
+    /// Whether it makes a text of a chat's messages; else it only continues texts.
+    chat: bool,
+    /// How tokens are drawn where a request does not say.
+    sampling: SamplingDefaults,
+    perplexity: Option<&'a Perplexity>,
+}
+
+impl<'a> GenerateDescription<'a> {
+    fn of(manifest: &'a Manifest) -> Option<Self> {
+        let spec = manifest.generate.as_ref()?;
+        Some(Self {
+            context_tokens: spec.context_tokens,
+            vocabulary: spec.vocabulary,
+            chat: spec.chat_template.is_some(),
+            sampling: spec.sampling,
+            perplexity: spec.perplexity.as_ref(),
         })
     }
 }
@@ -155,6 +184,7 @@ impl<'a> Description<'a> {
             features: features.collect(),
             image: manifest.image.as_ref(),
             text: TextDescription::of(manifest),
+            generate: GenerateDescription::of(manifest),
             examples: &manifest.examples,
         }
     }
