@@ -220,9 +220,11 @@ def test_all_log_probabilities_of_a_place_are_those_of_its_likeliest_tokens(comp
     first = complete(max_tokens=1, logprobs=20).choices[0].logprobs
     [token] = [index for index, text in enumerate(language.VOCABULARY) if text == "X"]
     biased = complete(max_tokens=1, logprobs=20, logit_bias={str(token): 100}).choices[0].logprobs
-    assert {text: first.top_logprobs[0][text] for text in list(first.top_logprobs[0])[:20]}.items() <= biased.top_logprobs[0].items(), (
-        "they are the model's, before any wish"
-    )
+    # Tokens that are part of a character are all written as the same text.
+    whole = {text: logprob for text, logprob in first.top_logprobs[0].items() if "\ufffd" not in text}
+    after = biased.top_logprobs[0]
+    shared = whole.keys() & after.keys()
+    assert len(shared) > 10 and all(whole[text] == after[text] for text in shared), "they are the model's, before any wish"
     assert biased.tokens == ["X"]
 
 
