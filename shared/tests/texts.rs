@@ -101,7 +101,7 @@ async fn open_ai_gets_its_errors_in_its_shape() {
     let (_, answer) = server.post("/v1/embeddings", json!({"input": ["red", long], "model": "colours"})).await;
     let message = answer["error"]["message"].as_str().unwrap();
     assert!(message.contains("text 1") && message.contains("16") && message.contains("42"), "{message}");
-    let (status, answer) = server.post("/v1/chat/completions", json!({})).await;
+    let (status, answer) = server.post("/v1/images/generations", json!({})).await;
     assert_eq!((status, &answer["error"]["code"]), (404, &json!("not_found")));
 }
 

@@ -29,7 +29,7 @@ pub struct ApiError {
     got: Option<String>,
     /// The field of the request that is to blame, for dialects that name it.
     #[serde(skip)]
-    param: Option<String>,
+    param: Option<Box<str>>,
 }
 
 /// Seconds after which a store that could not be reached may be asked again.
@@ -47,7 +47,7 @@ impl ApiError {
     }
 
     /// A field of a request that is not as it should be.
-    pub(super) fn parameter(code: &'static str, param: impl Into<String>, message: impl Into<String>) -> Self {
+    pub(super) fn parameter(code: &'static str, param: impl Into<Box<str>>, message: impl Into<String>) -> Self {
         Self { param: Some(param.into()), ..Self::new(StatusCode::BAD_REQUEST, code, message) }
     }
 

@@ -133,6 +133,9 @@ mod x86 {
                         for line in (0..PANEL * GROUP).step_by(64) {
                             _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(AHEAD + line));
                         }
+                    } else {
+                        // A part's lines lie too far apart for the CPU to see where they lead.
+                        _mm_prefetch::<_MM_HINT_T0>(weights.wrapping_add(10 * PANEL * GROUP));
                     }
                     weights = weights.add(PANEL * GROUP);
                     for (m, acc) in acc.iter_mut().enumerate() {

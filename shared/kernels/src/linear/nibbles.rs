@@ -142,8 +142,10 @@ mod x86 {
                     if M == 1 {
                         ahead(start);
                     }
-                    let mut whole: [__m512i; M] =
-                        std::array::from_fn(|m| _mm512_set1_epi32(*operands.shifts.add(m * operands.blocks + block)));
+                    let mut whole = [_mm512_setzero_si512(); M];
+                    for (m, whole) in whole.iter_mut().enumerate() {
+                        *whole = _mm512_set1_epi32(*operands.shifts.add(m * operands.blocks + block));
+                    }
                     for part in 0..BLOCK / 8 {
                         let both = _mm512_loadu_si512(start.add(64 * part).cast());
                         let first = _mm512_and_si512(both, low);
@@ -167,6 +169,9 @@ mod x86 {
         }
     }
 
+    // Arrays are filled by loops here: the closures that `array::from_fn` and `map` take are not always inlined, and then
+    // have not the instruction set.
+
     /// The panel in halves of eight outputs, `H` of them at a time: `step` adds the products of four bytes to sums that
     /// start with the shift, `whole` makes whole numbers of them.
     #[inline(always)]
@@ -186,15 +191,17 @@ mod x86 {
                     if M == 1 {
                         ahead(start);
                     }
-                    let mut products: [[__m256i; H]; M] = std::array::from_fn(|m| {
-                        [_mm256_set1_epi32(*operands.shifts.add(m * operands.blocks + block)); H]
-                    });
+                    let mut products = [[_mm256_setzero_si256(); H]; M];
+                    for (m, products) in products.iter_mut().enumerate() {
+                        *products = [_mm256_set1_epi32(*operands.shifts.add(m * operands.blocks + block)); H];
+                    }
                     for part in 0..BLOCK / 8 {
-                        let both: [__m256i; H] = std::array::from_fn(|half| {
-                            _mm256_loadu_si256(start.add(64 * part + 32 * (first + half)).cast())
-                        });
-                        let early = both.map(|both| _mm256_and_si256(both, low));
-                        let late = both.map(|both| _mm256_and_si256(_mm256_srli_epi16::<4>(both), low));
+                        let (mut early, mut late) = ([low; H], [low; H]);
+                        for half in 0..H {
+                            let both = _mm256_loadu_si256(start.add(64 * part + 32 * (first + half)).cast());
+                            early[half] = _mm256_and_si256(both, low);
+                            late[half] = _mm256_and_si256(_mm256_srli_epi16::<4>(both), low);
+                        }
                         for (m, products) in products.iter_mut().enumerate() {
                             let levels = operands.levels.add((m * operands.blocks + block) * BLOCK);
                             let four_early = _mm256_set1_epi32(four(levels, 2 * part));
@@ -205,9 +212,11 @@ mod x86 {
                             }
                         }
                     }
-                    let weights: [__m256; H] = std::array::from_fn(|half| {
-                        _mm256_cvtph_ps(_mm_loadu_si128(start.add(SCALES + 16 * (first + half)).cast()))
-                    });
+                    let mut weights = [_mm256_setzero_ps(); H];
+                    for (half, weights) in weights.iter_mut().enumerate() {
+                        let from = start.add(SCALES + 16 * (first + half));
+                        *weights = _mm256_cvtph_ps(_mm_loadu_si128(from.cast()));
+                    }
                     for (m, (acc, products)) in acc.iter_mut().zip(products).enumerate() {
                         let scale = _mm256_set1_ps(*operands.scales.add(m * operands.blocks + block));
                         for half in 0..H {

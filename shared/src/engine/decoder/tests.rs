@@ -21,7 +21,7 @@ fn model(format: WeightFormat) -> TractResult<TypedModel> {
     let said = |reason: String| format_err!("{reason}");
     let [heads, key_heads, head_width] = HEADS;
     let linear = |seed: usize, outputs: usize, inputs: usize| {
-        let bias = (seed % 2 == 0).then(|| numbers(seed + 1, outputs));
+        let bias = seed.is_multiple_of(2).then(|| numbers(seed + 1, outputs));
         let layer = Linear::new(&numbers(seed, outputs * inputs), outputs, inputs, bias.as_deref());
         layer.and_then(|layer| layer.with_format(format)).map_err(said)
     };
