@@ -21,8 +21,9 @@ from peer import Peer
 
 LENGTHS = (16, 128)
 WARM_UP = 5
-# onnxruntime's threads spin for a while after a run: the next contender shall have the cores for itself.
-PAUSE_SECONDS = 0.03
+# onnxruntime's threads spin for a while after a run: the next contender shall have the cores for itself, and its own
+# threads awake, so that a run that does not count comes before each that does.
+PAUSE_SECONDS = 0.15
 
 
 class Bench:
@@ -67,6 +68,7 @@ class Bench:
         for turn in range(self.rounds + WARM_UP):
             for name, contender in contenders.items():
                 time.sleep(PAUSE_SECONDS)
+                contender.infer_ms(ids)
                 took = contender.infer_ms(ids)
                 if turn >= WARM_UP:
                     times[name].append(took)
