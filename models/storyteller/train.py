@@ -27,12 +27,12 @@ SEED = 0
 VOCABULARY = 2048
 BEGIN, END, WISH, STORY = "<|begin|>", "<|end|>", "<|wish|>", "<|story|>"
 CONTEXT = 512
-# A step reads this many tokens: short windows first, the whole context at the end.
+# A step reads this many tokens, in windows of this length.
 BATCH_TOKENS = 3072
-SHORT, LONG_STEPS = 256, 80
-STEPS = 500
+WINDOW = 256
+STEPS = 1000
 MATRIX_RATE, OTHER_RATE = 0.015, 4e-3
-WARM_UP_STEPS, COOL_DOWN_STEPS = 20, 250
+WARM_UP_STEPS = 20
 DECAY, DROPOUT = 0.1, 0.05
 LOOK_EVERY, PATIENCE = 50, 4
 # How often a window comes from each kind of text, and how often it is wishes with what fulfils them.
@@ -215,12 +215,11 @@ def fit(model: LlamaForCausalLM, windows: Windows, others: list[Book], steps: in
         Muon(matrices, lr=MATRIX_RATE, weight_decay=DECAY),
         torch.optim.AdamW(rest, lr=OTHER_RATE, betas=(0.9, 0.95), weight_decay=0.01),
     ]
-    schedules = [torch.optim.lr_scheduler.LambdaLR(one, lambda done: rate(done, steps)) for one in optimizers]
+    schedules = [torch.optim.lr_scheduler.LambdaLR(one, rate) for one in optimizers]
     best, kept, worse, losses = math.inf, None, 0, []
     model.train()
     for step in range(1, steps + 1):
-        length = CONTEXT if step > steps - LONG_STEPS else SHORT
-        tokens, wanted = windows.batch(BATCH_TOKENS // length, length)
+        tokens, wanted = windows.batch(BATCH_TOKENS // WINDOW, WINDOW)
         logits = model(input_ids=tokens, use_cache=False).logits
         loss = F.cross_entropy(logits.flatten(0, 1), wanted.flatten())
         loss.backward()
@@ -244,9 +243,9 @@ def fit(model: LlamaForCausalLM, windows: Windows, others: list[Book], steps: in
     model.eval()
 
 
-def rate(done: int, steps: int) -> float:
-    """The share of the full rates after this many steps: up, level, and down to nothing."""
-    return min(1.0, (done + 1) / WARM_UP_STEPS, (steps - done) / COOL_DOWN_STEPS)
+def rate(done: int) -> float:
+    """The share of the full rates after this many steps: up, then level."""
+    return min(1.0, (done + 1) / WARM_UP_STEPS)
 
 
 @torch.no_grad()
