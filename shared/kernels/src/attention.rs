@@ -5,8 +5,8 @@
 
 use crate::Isa;
 use crate::lanes::{Lanes, WIDEST, tiers};
-use crate::math::exp;
 use crate::scratch;
+use crate::softmax::{soften, write_scaled};
 use crate::threads::{self, Shared};
 use crate::tile::{Operands, Target, store_product};
 
@@ -214,7 +214,7 @@ unsafe fn lanes<L: Lanes>(
             }
             for (m, sum) in sums.iter().enumerate().take(rows) {
                 let place = (batch * total + first + m) * attention.heads * attention.width + head * attention.width;
-                write::<L>(memory.add(plan.results + m * plan.width), 1.0 / sum, attention.width, out.at(place));
+                write_scaled::<L>(memory.add(plan.results + m * plan.width), 1.0 / sum, attention.width, out.at(place));
             }
         }
     }
@@ -359,47 +359,6 @@ unsafe fn mask_row<L: Lanes>(
     set(0, seen.start.saturating_sub(block).min(count), UNSEEN);
     set(seen.end.saturating_sub(block).min(count), count, UNSEEN);
     set(count, padded, NO_KEY);
-}
-
-/// Turns scores into weights, and gives the greatest score up to now and the sum of the weights.
-///
-/// # Safety
-/// The row has `padded` numbers.
-#[inline(always)]
-unsafe fn soften<L: Lanes>(row: *mut f32, padded: usize, greatest: f32) -> (f32, f32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut top = L::splat(greatest);
-        for i in (0..padded).step_by(L::WIDTH) {
-            top = L::max(top, L::load(row.add(i)));
-        }
-        let greatest = L::greatest(top);
-        let top = L::splat(greatest);
-        let mut sum = L::splat(0.0);
-        for i in (0..padded).step_by(L::WIDTH) {
-            let weight = exp::<L>(L::sub(L::load(row.add(i)), top));
-            L::store(row.add(i), weight);
-            sum = L::add(sum, weight);
-        }
-        (greatest, L::sum(sum))
-    }
-}
-
-/// # Safety
-/// `from` has a padded row, `out` has `width` numbers.
-#[inline(always)]
-unsafe fn write<L: Lanes>(from: *const f32, factor: f32, width: usize, out: *mut f32) {
-    for i in (0..width).step_by(L::WIDTH) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let v = L::mul(L::load(from.add(i)), L::splat(factor));
-            if width - i >= L::WIDTH {
-                L::store(out.add(i), v);
-            } else {
-                L::store_part(out.add(i), v, width - i);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

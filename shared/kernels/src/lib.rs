@@ -15,6 +15,7 @@ pub mod linear;
 mod math;
 mod norm;
 mod scratch;
+mod softmax;
 pub mod threads;
 mod tile;
 

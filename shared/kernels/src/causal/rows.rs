@@ -6,7 +6,8 @@ use super::heads::{Turn, turn};
 use super::{CausalAttention, Reading, TOKENS, Task};
 use crate::cache::{BLOCK_TOKENS, Block, Cached};
 use crate::lanes::{Half, Lanes, WIDEST, tiers};
-use crate::math::{exp, tanh};
+use crate::math::tanh;
+use crate::softmax::{soften, write_scaled};
 use crate::tile::{Operands, Target, store_product};
 
 /// How many blocks are met at a time.
@@ -104,7 +105,7 @@ unsafe fn all<L: Lanes, E: Cached>(
                 let token = task.tokens.start + rows.token(m);
                 let head = task.head * group + rows.head(m);
                 let to = out.add((token * attention.heads + head) * width);
-                write::<L>(memory.add(plan.results + m * plan.width), 1.0 / sum, width, to);
+                write_scaled::<L>(memory.add(plan.results + m * plan.width), 1.0 / sum, width, to);
             }
         }
     }
@@ -234,46 +235,5 @@ unsafe fn hide(row: *mut f32, start: usize, count: usize, seen: Range<usize>) {
     for i in (0..before).chain(after..count) {
         // SAFETY: the caller's promise.
         unsafe { *row.add(i) = UNSEEN }
-    }
-}
-
-/// Turns scores into weights, and gives the greatest score up to now and the sum of the weights.
-///
-/// # Safety
-/// The row has `count` numbers, whole vectors.
-#[inline(always)]
-unsafe fn soften<L: Lanes>(row: *mut f32, count: usize, greatest: f32) -> (f32, f32) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        let mut top = L::splat(greatest);
-        for i in (0..count).step_by(L::WIDTH) {
-            top = L::max(top, L::load(row.add(i)));
-        }
-        let greatest = L::greatest(top);
-        let top = L::splat(greatest);
-        let mut sum = L::splat(0.0);
-        for i in (0..count).step_by(L::WIDTH) {
-            let weight = exp::<L>(L::sub(L::load(row.add(i)), top));
-            L::store(row.add(i), weight);
-            sum = L::add(sum, weight);
-        }
-        (greatest, L::sum(sum))
-    }
-}
-
-/// # Safety
-/// `from` has a padded row, `out` has `width` numbers.
-#[inline(always)]
-unsafe fn write<L: Lanes>(from: *const f32, factor: f32, width: usize, out: *mut f32) {
-    for i in (0..width).step_by(L::WIDTH) {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let v = L::mul(L::load(from.add(i)), L::splat(factor));
-            if width - i >= L::WIDTH {
-                L::store(out.add(i), v);
-            } else {
-                L::store_part(out.add(i), v, width - i);
-            }
-        }
     }
 }
