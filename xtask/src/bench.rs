@@ -30,7 +30,7 @@ enum Comparison {
 
 /// The data that accuracy and throughput are measured on, where it lies beside the checkout.
 const BANKING77: &str = "../shared/data/banking77";
-/// What the packages of MiniLM are called, and how each is packed; one is for a vocabulary trimmed to the data.
+/// What the packages of MiniLM are called, and how each is packed.
 const PACKAGES: [(&str, &[&str]); 3] =
     [("int8", &["--quantize", "int8"]), ("f32", &["--quantize", "none"]), ("bf16", &["--quantize", "bf16"])];
 
@@ -64,8 +64,9 @@ fn encoders(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     }
     let data = workspace.path(BANKING77);
     let train = data.join("train.csv");
-    let trimmed = if train.is_file() { vec!["--vocab-from", text(&train)?] } else { vec![] };
-    pack("trimmed", &trimmed)?;
+    if train.is_file() {
+        pack("trimmed", &["--vocab-from", text(&train)?])?;
+    }
 
     let python = python::program(workspace, "python");
     let scripts = workspace.path("benches/peers/encoders");
