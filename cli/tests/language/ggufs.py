@@ -22,6 +22,8 @@ MADE_BY = ", ".join(f"{name} {version(name)}" for name in ("transformers", "gguf
 KINDS = [Type.F32, Type.F16, Type.BF16, Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0]
 # The package writes no blocks of these: they are random bytes, with scales that are numbers.
 RAW = {Type.Q4_K: [0, 2], Type.Q5_K: [0, 2], Type.Q6_K: [208]}
+# Their scales, so that random bytes are weights of about 0.05, around zero.
+SCALES = {Type.Q4_K: [4e-4, 3e-3], Type.Q6_K: [4e-5]}
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
 
 MODEL = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
@@ -89,6 +91,17 @@ def byte_pairs(writer, pre: str) -> int:
     return len(vocabulary)
 
 
+def packed(array: np.ndarray, kind: Type, random: np.random.Generator) -> np.ndarray:
+    """Blocks of a type with the weights rounded to it, or with random ones where the package does not round to it."""
+    if kind not in SCALES:
+        return gguf.quants.quantize(array, kind)
+    width, size = gguf.GGML_QUANT_SIZES[kind]
+    data = random.integers(0, 256, size=(*array.shape[:-1], array.shape[-1] // width, size), dtype=np.uint8)
+    for place, scale in zip(RAW[kind], SCALES[kind]):
+        data[..., place : place + 2] = np.frombuffer(np.float16(scale).tobytes(), np.uint8)
+    return data.reshape(*array.shape[:-1], -1)
+
+
 def make(root: pathlib.Path, name: str, kind: str, arch: str, weights: Type, words, ends: list[int], embeddings=None,
          seed=1, **settings) -> None:
     """A file of an architecture; rounding may ask for another seed."""
@@ -97,6 +110,7 @@ def make(root: pathlib.Path, name: str, kind: str, arch: str, weights: Type, wor
     vocabulary = words(writer)
     config = getattr(t, f"{kind}Config")(**(folders.SIZES | {"vocab_size": vocabulary} | settings))
     model, seed = folders.settled(kind, config, torch.float16, seed)
+    random = np.random.default_rng(seed)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
@@ -134,7 +148,7 @@ def make(root: pathlib.Path, name: str, kind: str, arch: str, weights: Type, wor
         if embeddings is not None and tensor in ("model.embed_tokens.weight", "lm_head.weight"):
             type_of = embeddings
         names = GEMMA if arch in ("gemma2", "gemma3") else LAYER
-        writer.add_tensor(rename(tensor, names), gguf.quants.quantize(array, type_of), raw_dtype=type_of)
+        writer.add_tensor(rename(tensor, names), packed(array, type_of, random), raw_dtype=type_of)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -199,6 +213,9 @@ def main(root: pathlib.Path, only: list[str]) -> None:
         "llama_q8_0": lambda name: make(root, name, "Llama", "llama", Type.Q8_0, pieces, [2], intermediate_size=64),
         "llama_q4_0": lambda name: make(root, name, "Llama", "llama", Type.Q4_0, pieces, [2], embeddings=Type.Q8_0,
                                         intermediate_size=64),
+        "llama_q4_k": lambda name: make(root, name, "Llama", "llama", Type.Q4_K, pieces, [2], embeddings=Type.Q6_K,
+                                        hidden_size=256, intermediate_size=256, num_hidden_layers=1,
+                                        tie_word_embeddings=True),
         "qwen2_bf16": lambda name: make(root, name, "Qwen2", "qwen2", Type.BF16, qwen, [2, 4], tie_word_embeddings=True),
         "qwen3_f16": lambda name: make(root, name, "Qwen3", "qwen3", Type.F16, qwen, [2, 4], head_dim=16),
         "gemma2_f16": lambda name: make(root, name, "Gemma2", "gemma2", Type.F16, gemma, [2], head_dim=8,

@@ -1,6 +1,8 @@
 //! Chat templates: Jinja, rendered as transformers renders them.
 
 mod json;
+#[cfg(test)]
+mod rendered;
 mod time;
 
 use std::time::SystemTime;
@@ -47,6 +49,7 @@ impl ChatTemplate {
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_filter("tojson", to_json);
+        environment.add_test("iterable", is_iterable);
         environment.add_function("raise_exception", raise);
         environment
             .add_function("strftime_now", |format: String| time::format(SystemTime::now(), &format).map_err(failed));
@@ -98,6 +101,11 @@ fn to_json(value: &Value, kwargs: Kwargs) -> Result<Value, Error> {
     let value = serde_json::to_value(value).map_err(|error| failed(error.to_string()))?;
     let style = json::Style::new(indent, separators, ascii.unwrap_or(false), sorted.unwrap_or(false));
     Ok(Value::from(style.write(&value)))
+}
+
+/// Whether a value can be gone through: `none` can not, other than minijinja thinks.
+fn is_iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
 }
 
 /// A template without the tags that mark, for training, what a model says.

@@ -320,3 +320,6 @@ impl Costs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
