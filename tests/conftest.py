@@ -87,6 +87,12 @@ def served(binaries, log_file):
 
 
 @pytest.fixture
+def served_alone(serve) -> Server:
+    """`emberlite serve` in the checkout, of which nobody has asked anything yet."""
+    return serve()
+
+
+@pytest.fixture
 def serve(binaries, log_file):
     """Starts `emberlite serve` with these sources."""
     started = []

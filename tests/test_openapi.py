@@ -40,6 +40,7 @@ def test_the_document_describes_what_there_is(served):
     assert document["openapi"].startswith("3.1")
     assert {
         "/healthz",
+        "/metrics",
         "/models",
         "/models/{model}",
         "/predict",

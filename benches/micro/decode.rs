@@ -25,9 +25,6 @@ const RUN: usize = 16;
 /// Of how many runs the best counts: others use the machine too.
 const RUNS: usize = 12;
 
-/// A cache line.
-type Line = [u64; 8];
-
 fn main() -> Result<()> {
     let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-'));
     let format = match words.next().as_deref() {
@@ -51,8 +48,8 @@ fn main() -> Result<()> {
         prefill = prefill.min(start.elapsed());
     }
     let mut best = Duration::MAX;
-    let mut reachable = [0f64; 2];
-    let memory = vec![Line::default(); 1 << 21];
+    let mut reachable = 0f64;
+    let memory = vec![1; 1 << 24];
     for _ in 0..RUNS {
         sequence.truncate(64);
         let start = Instant::now();
@@ -60,21 +57,20 @@ fn main() -> Result<()> {
             read(&decoder, &mut sequence, &[token])?;
         }
         best = best.min(start.elapsed() / RUN as u32);
-        reachable[0] = reachable[0].max(stream_read::<1>(&memory));
-        reachable[1] = reachable[1].max(stream_read::<8>(&memory));
+        reachable = reachable.max(stream_read(&memory));
     }
     let used = weights as f64 / best.as_secs_f64();
     println!(
-        "{format:?} {} {threads} threads: {:.1} tokens/s, prefill of {PROMPT} {:.1} ms; {:.1} MB a token, {:.1} GB/s",
+        "{format:?} {} {threads} threads: {:.1} tokens/s, prefill of {PROMPT} {:.1} ms; {:.1} MB a token, {:.1} GB/s \
+         of {:.1} that one thread reads: {:.0} %",
         Isa::current(),
         1.0 / best.as_secs_f64(),
         prefill.as_secs_f64() * 1e3,
         weights as f64 / 1e6,
         used / 1e9,
+        reachable / 1e9,
+        100.0 * used / reachable,
     );
-    for (streams, reachable) in [1, 8].into_iter().zip(reachable) {
-        println!("  {:.0} % of {:.1} GB/s: one thread, {streams} streams", 100.0 * used / reachable, reachable / 1e9);
-    }
     Ok(())
 }
 
@@ -84,21 +80,12 @@ fn read(decoder: &Decoder, sequence: &mut Sequence, tokens: &[u32]) -> Result<f3
     Ok(row[0])
 }
 
-/// Bytes a second that one thread reads from `N` places of a memory at once, each from its beginning to its end.
-fn stream_read<const N: usize>(memory: &[Line]) -> f64 {
-    let part = memory.len() / N;
-    let streams: [&[Line]; N] = std::array::from_fn(|place| &memory[place * part..][..part]);
+/// Bytes a second that one thread reads of a memory, from its beginning to its end.
+#[inline(never)]
+fn stream_read(memory: &[u64]) -> f64 {
     let start = Instant::now();
-    let mut sums = [Line::default(); N];
-    for at in 0..part {
-        for (sums, stream) in sums.iter_mut().zip(streams) {
-            for (sum, number) in sums.iter_mut().zip(&stream[at]) {
-                *sum = sum.wrapping_add(*number);
-            }
-        }
-    }
-    std::hint::black_box(sums);
-    (N * part * size_of::<Line>()) as f64 / start.elapsed().as_secs_f64()
+    std::hint::black_box(memory.iter().fold(0u64, |sum, number| sum.wrapping_add(*number)));
+    size_of_val(memory) as f64 / start.elapsed().as_secs_f64()
 }
 
 /// A layer of random weights.

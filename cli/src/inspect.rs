@@ -1,6 +1,7 @@
 //! `emberlite inspect`: what is in a package, once its every byte has been checked.
 
 mod generate;
+mod load;
 mod parts;
 mod text;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 use crate::pack::{Checked, Quantized};
 use generate::GeneratePart;
+pub use load::{Load, load};
 use parts::Parts;
 use text::TextPart;
 

@@ -12,6 +12,7 @@ use emberlite::engine;
 use emberlite::model::{ModelName, Task};
 use emberlite::ops::Pooling;
 use emberlite::store::{Location, S3Settings, Store};
+use emberlite::telemetry::cold_start;
 use emberlite_cli::pack::{self, Report, Request};
 use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
@@ -126,6 +127,9 @@ impl Texts {
 struct Inspect {
     /// A package (.ember)
     file: PathBuf,
+    /// Load it as a function does, and show where the time goes
+    #[arg(long)]
+    load: bool,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -176,6 +180,7 @@ fn parse_pooling(text: &str) -> Result<Pooling, String> {
 }
 
 fn main() -> ExitCode {
+    cold_start::entered_main();
     let command = Command::parse();
     match run(command.action) {
         Ok(()) => ExitCode::SUCCESS,
@@ -191,6 +196,7 @@ fn run(action: Action) -> Result<()> {
     engine::prepare(threads, isa);
     match action {
         Action::Pack(args) => pack(*args),
+        Action::Inspect(args) if args.load => print(&inspect::load(&args.file)?, args.json),
         Action::Inspect(args) => print(&inspect::inspect(&args.file)?, args.json),
         Action::Push(args) => push(args),
         Action::Serve(args) => runtime()?.block_on(serve::serve(serve::Request {

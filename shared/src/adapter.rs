@@ -32,6 +32,7 @@ fn run_as(
     routes: impl FnOnce(&Config) -> Router,
     mode: impl FnOnce(&Config) -> InvokeMode,
 ) -> ExitCode {
+    telemetry::cold_start::entered_main();
     match std::env::args().nth(1).as_deref() {
         None => {}
         Some("--help" | "-h") => return print(&help(name, about)),

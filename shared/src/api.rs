@@ -8,6 +8,7 @@ mod embed;
 mod error;
 mod generators;
 mod inference;
+mod metrics;
 mod models;
 mod open_ai;
 mod openapi;
@@ -90,7 +91,7 @@ fn embedding_routes() -> Router<Arc<Api>> {
         .merge(text::routes::<rerank::Request>("/rerank"))
 }
 
-/// What every function answers, `/models`, the Open Inference Protocol v2, `/healthz` and `/openapi.json`, with what
+/// What every function answers, `/models`, the Open Inference Protocol v2, `/healthz`, `/metrics` and `/openapi.json`, with what
 /// is a function's own.
 fn function(config: &Config, parts: &[openapi::Part], own: Router<Arc<Api>>) -> Router {
     let store = Store::new(config.store.clone());
@@ -103,6 +104,7 @@ fn function(config: &Config, parts: &[openapi::Part], own: Router<Arc<Api>>) -> 
     };
     Router::new()
         .route("/healthz", get(models::health))
+        .route("/metrics", get(metrics::metrics))
         .route("/models", get(models::list))
         .route("/models/{model}", get(models::describe))
         .merge(openapi::routes(parts))

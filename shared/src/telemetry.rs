@@ -1,10 +1,14 @@
-//! Logs: one JSON record a line on standard output, or text for people.
+//! Logs: one JSON record a line on standard output, or text for people; and where the time of a cold start goes.
+
+pub mod cold_start;
+mod record;
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
+pub(crate) use record::{cold_start as tell_cold_start, milliseconds};
 
 /// Starts logging. Only the first call of a process has an effect.
 pub fn start(log: &Log) {

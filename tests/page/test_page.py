@@ -53,6 +53,23 @@ def test_the_facts_of_a_model_are_the_servers(open_page, model):
     expect(facts).to_contain_text(described["outputs"][0]["name"])
 
 
+def test_the_cold_start_is_shown_step_by_step_as_the_server_measured_it(open_page):
+    page = ready(open_page("diagnosis"))
+    shown = page.locator("#cold-start")
+    expect(shown).to_be_visible()
+    described = page.evaluate("fetch('models/diagnosis').then(answer => answer.json())")["cold_start"]
+    steps = [step for step in described["steps"] if step["step"] != "wait"]
+    page.get_by_text("Cold start:").click()
+    expect(shown.get_by_role("listitem")).to_have_count(len(steps))
+    plan = next(step for step in steps if step["step"] == "plan")
+    share = shown.get_by_role("listitem").filter(has_text="plan").locator(".span").evaluate(
+        "bar => bar.style.getPropertyValue('--took')"
+    )
+    assert float(share) == pytest.approx(plan["took_ms"] / described["total_ms"], rel=1e-3)
+    starts = [float(bar.evaluate("bar => bar.style.getPropertyValue('--start')")) for bar in shown.locator(".span").all()]
+    assert starts == sorted(starts) and 0 <= starts[0] and starts[-1] <= 1
+
+
 # Predictions
 
 

@@ -42,6 +42,7 @@ const FILES: &[(&str, &str, &str)] = &files![
     "/stream.js" SCRIPT "stream.js",
     "/table.js" SCRIPT "table.js",
     "/text.js" SCRIPT "text.js",
+    "/waterfall.js" SCRIPT "waterfall.js",
 ];
 
 /// The page at `/`.

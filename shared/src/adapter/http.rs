@@ -5,6 +5,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
+use crate::telemetry;
+
 /// Serves until SIGTERM or SIGINT; requests that are under way are answered first.
 ///
 /// # Errors
@@ -15,6 +17,7 @@ pub async fn serve(routes: Router, host: &str, port: u16) -> Result<(), String> 
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     info!(%address, "listening");
     let stopped = stopped()?;
+    telemetry::cold_start::is_ready();
     axum::serve(listener, routes).with_graceful_shutdown(stopped).await.map_err(|error| error.to_string())
 }
 

@@ -12,6 +12,7 @@ use tower::ServiceExt as _;
 
 use crate::api::{ApiError, Deadline};
 use crate::config::InvokeMode;
+use crate::telemetry;
 
 /// What is kept of a function's time to send the answer that time is up.
 const RESERVE: Duration = Duration::from_millis(200);
@@ -44,6 +45,7 @@ pub(super) async fn run(routes: Router, mode: InvokeMode) -> Result<(), String> 
             Ok::<Response, Infallible>(response.unwrap_or_else(|never| match never {}))
         }
     });
+    telemetry::cold_start::is_ready();
     let outcome = match mode {
         InvokeMode::Buffered => lambda_http::run(service).await,
         InvokeMode::ResponseStream => lambda_http::run_with_streaming_response(service).await,

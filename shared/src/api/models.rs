@@ -16,6 +16,8 @@ use crate::model::{
 };
 use crate::ops::Pooling;
 use crate::task::{classify, embed};
+use crate::telemetry::cold_start::{Span, Step, Timeline};
+use crate::telemetry::milliseconds;
 
 /// Answers as soon as the process can.
 pub(super) async fn health() -> Response {
@@ -90,6 +92,37 @@ struct Description<'a> {
     text: Option<TextDescription<'a>>,
     generate: Option<GenerateDescription<'a>>,
     examples: &'a [Example],
+    /// Absent until the model has run.
+    cold_start: Option<ColdStart>,
+}
+
+/// Where the time went until the model's first run, in milliseconds.
+#[derive(Serialize)]
+struct ColdStart {
+    /// Without what was waited for a request.
+    total_ms: f64,
+    steps: Vec<ColdStartStep>,
+}
+
+#[derive(Serialize)]
+struct ColdStartStep {
+    step: Step,
+    start_ms: f64,
+    took_ms: f64,
+}
+
+impl ColdStart {
+    fn of(timeline: &Timeline) -> Option<Self> {
+        let step = |span: Span| ColdStartStep {
+            step: span.step,
+            start_ms: milliseconds(span.start),
+            took_ms: milliseconds(span.took),
+        };
+        timeline.is_whole().then(|| Self {
+            total_ms: milliseconds(timeline.total()),
+            steps: timeline.spans().into_iter().map(step).collect(),
+        })
+    }
 }
 
 /// How a model takes texts, and what its answers are.
@@ -186,6 +219,7 @@ impl<'a> Description<'a> {
             text: TextDescription::of(manifest),
             generate: manifest.generate.as_ref().map(|spec| GenerateDescription::of(spec, api)),
             examples: &manifest.examples,
+            cold_start: ColdStart::of(model.timeline()),
         }
     }
 }

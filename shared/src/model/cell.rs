@@ -10,6 +10,8 @@ use tracing::{error, info};
 use super::loaded::ModelError;
 use super::{Digest, Model, ModelName, Package, PackageError};
 use crate::store::{Store, StoreError};
+use crate::telemetry::cold_start::{Step, Timeline};
+use crate::telemetry::milliseconds;
 
 /// Why a model can't be loaded. Everybody who waited for the load gets the same one.
 #[derive(Debug, thiserror::Error)]
@@ -135,7 +137,7 @@ impl Cell {
         if in_use == Some(digest) || self.work().refused == Some(digest) {
             return;
         }
-        match self.load_package(&digest).await {
+        match self.load_package(&digest, Arc::default()).await {
             Ok(model) => self.model.store(Some(model)),
             Err(error) => {
                 if matches!(error, LoadError::Package { .. } | LoadError::Model { .. } | LoadError::Name { .. }) {
@@ -147,31 +149,33 @@ impl Cell {
     }
 
     async fn load(&self) -> Result<Arc<Model>, LoadError> {
+        let timeline = Arc::new(Timeline::of_process());
+        let start = Instant::now();
         let digest = self.store.current(&self.name).await?;
-        self.load_package(&digest).await
+        timeline.end(Step::Pointer, start);
+        self.load_package(&digest, timeline).await
     }
 
-    async fn load_package(&self, digest: &Digest) -> Result<Arc<Model>, LoadError> {
+    async fn load_package(&self, digest: &Digest, timeline: Arc<Timeline>) -> Result<Arc<Model>, LoadError> {
         let start = Instant::now();
         let bytes = self.store.package(&self.name, digest).await?;
-        let fetched = start.elapsed();
+        timeline.end(Step::Download, start);
         let (name, digest) = (self.name.clone(), *digest);
         let planned = tokio::task::spawn_blocking(move || {
-            let package = Package::open_as(bytes, &digest)
+            let package = timeline
+                .measure(Step::Digest, || Package::open_as(bytes, &digest))
                 .map_err(|source| LoadError::Package { model: name.clone(), source })?;
             let found = package.manifest().name.clone();
             if found != name {
                 return Err(LoadError::Name { model: name, found });
             }
-            Model::load(&package).map_err(|source| LoadError::Model { model: name, source })
+            Model::load_in(&package, timeline).map_err(|source| LoadError::Model { model: name, source })
         });
         let model = planned.await.map_err(|_| LoadError::Interrupted(self.name.clone()))??;
         info!(
             model = %self.name,
             package = %model.digest(),
             bytes = model.package_bytes(),
-            fetch_ms = milliseconds(fetched),
-            plan_ms = milliseconds(model.planning()),
             load_ms = milliseconds(start.elapsed()),
             "package loaded"
         );
@@ -194,9 +198,4 @@ impl Drop for Refreshing {
     fn drop(&mut self) {
         self.0.work().refreshing = false;
     }
-}
-
-/// A duration in milliseconds, to the microsecond.
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
 }

@@ -1,7 +1,7 @@
 //! A model that is ready to answer: its package, planned.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tract_core::prelude::{Tensor, TypedModel};
 
@@ -9,6 +9,8 @@ use super::layout::TOKENIZER;
 use super::{Digest, Dtype, Manifest, Package, PackageError, Task, TextSpec};
 use crate::engine::{self, Decoder, EngineError, Library, Plan};
 use crate::ops::weights::Weights;
+use crate::telemetry;
+use crate::telemetry::cold_start::{Step, Timeline};
 use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// A model that is ready to answer.
@@ -20,7 +22,7 @@ pub struct Model {
     runner: Runner,
     /// Of a model that takes texts.
     tokenizer: Option<Tokenizer>,
-    planning: Duration,
+    timeline: Arc<Timeline>,
 }
 
 /// What runs the graph.
@@ -38,35 +40,43 @@ impl Model {
     /// A graph that can't be planned, one whose inputs and outputs are not those of the manifest, or a tokenizer that
     /// can't be used.
     pub fn load(package: &Package) -> Result<Self, ModelError> {
-        let start = Instant::now();
+        Self::load_in(package, Arc::default())
+    }
+
+    /// Loads as [`Model::load`] does, and notes on a timeline where the time goes, up to the first run.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_in(package: &Package, timeline: Arc<Timeline>) -> Result<Self, ModelError> {
         let manifest = package.manifest().clone();
         if let Some(spec) = &manifest.text {
             check_inputs(spec, &manifest)?;
         }
         let takes_texts = manifest.text.is_some() || manifest.task == Task::Generate;
         let (runner, tokenizer) = std::thread::scope(|scope| {
-            let tokenizer = takes_texts.then(|| scope.spawn(|| read_tokenizer(package)));
-            let runner = Self::runner(package, &manifest);
+            let read = || timeline.measure(Step::Tokenizer, || read_tokenizer(package));
+            let tokenizer = takes_texts.then(|| scope.spawn(read));
+            let runner = Self::runner(package, &manifest, &timeline);
             let tokenizer = tokenizer.map(|thread| thread.join().unwrap_or_else(|_| Err(panicked())));
             (runner, tokenizer.transpose())
         });
         let package_bytes = package.size_bytes();
         let digest = *package.digest();
-        Ok(Self { manifest, digest, package_bytes, runner: runner?, tokenizer: tokenizer?, planning: start.elapsed() })
+        Ok(Self { manifest, digest, package_bytes, runner: runner?, tokenizer: tokenizer?, timeline })
     }
 
-    fn runner(package: &Package, manifest: &Manifest) -> Result<Runner, ModelError> {
-        let graph = package.read_graph()?;
+    fn runner(package: &Package, manifest: &Manifest, timeline: &Timeline) -> Result<Runner, ModelError> {
+        let graph = timeline.measure(Step::Graph, || package.read_graph())?;
         let declared = (manifest.inputs.len(), manifest.outputs.len());
         let found = (graph.inputs.len(), graph.outputs.len());
         if declared != found {
             return Err(ModelError::Interface { declared, found });
         }
         if manifest.task != Task::Generate {
-            return Ok(Runner::Plan(Plan::new(graph)?));
+            return Ok(Runner::Plan(timeline.measure(Step::Plan, || Plan::new(graph))?));
         }
         let spec = manifest.generate.as_ref().ok_or(ModelError::NoGenerateSpec)?;
-        let decoder = Decoder::new(graph)?;
+        let decoder = timeline.measure(Step::Plan, || Decoder::new(graph))?;
         if decoder.vocabulary() != spec.vocabulary {
             return Err(ModelError::Vocabulary { declared: spec.vocabulary, found: decoder.vocabulary() });
         }
@@ -101,9 +111,17 @@ impl Model {
         self.package_bytes
     }
 
-    /// How long planning took, from checked bytes to a plan.
-    pub fn planning(&self) -> Duration {
-        self.planning
+    /// Where the time of its load went.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// Notes that a run which began at `start` has ended. The first is told in the log, with all that came before it.
+    pub fn ran(&self, start: Instant) {
+        if self.timeline.ran(start) {
+            let (name, digest) = (self.manifest.name.to_string(), self.digest.to_string());
+            telemetry::tell_cold_start(&name, &digest, self.package_bytes, &self.timeline);
+        }
     }
 
     /// Runs the model on inputs in the manifest's order; outputs come in the manifest's order too.
@@ -112,10 +130,13 @@ impl Model {
     /// [`EngineError::UnknownId`] where an integer chooses a row that is not there, and [`EngineError::Run`] where an
     /// operator refuses what it is given, or for a language model, which [`Model::decoder`] runs.
     pub fn run(&self, inputs: Vec<Tensor>) -> Result<Vec<Arc<Tensor>>, EngineError> {
-        match &self.runner {
-            Runner::Plan(plan) => plan.run(inputs),
-            Runner::Decoder(_) => Err(EngineError::Run("a language model runs step by step".to_owned())),
-        }
+        let Runner::Plan(plan) = &self.runner else {
+            return Err(EngineError::Run("a language model runs step by step".to_owned()));
+        };
+        let start = Instant::now();
+        let outputs = plan.run(inputs)?;
+        self.ran(start);
+        Ok(outputs)
     }
 }
 

@@ -62,6 +62,14 @@ impl Models {
         outcome
     }
 
+    /// The models that are loaded, by name.
+    pub fn loaded(&self) -> Vec<Arc<Model>> {
+        let cells = self.cells.read().unwrap_or_else(PoisonError::into_inner);
+        let mut models: Vec<_> = cells.values().filter_map(|cell| cell.loaded()).collect();
+        models.sort_by(|one, other| one.manifest().name.cmp(&other.manifest().name));
+        models
+    }
+
     /// The model that answers where none is named: the default, else the only one there is.
     ///
     /// # Errors

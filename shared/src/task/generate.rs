@@ -163,7 +163,9 @@ impl Generator {
         };
         let table = Arc::new(tokenizer.token_bytes()?);
         let context_tokens = settings.context_tokens(spec);
-        let (jobs, worker) = worker::start(decoder.clone(), Arc::clone(&table), spec.end_tokens.clone(), settings)
+        let told = Arc::clone(&model);
+        let ran = move |start| told.ran(start);
+        let (jobs, worker) = worker::start(decoder.clone(), Arc::clone(&table), spec.end_tokens.clone(), settings, ran)
             .map_err(|error| GenerateError::Failed(error.to_string()))?;
         Ok(Self { context_tokens, table, template: OnceLock::new(), grammars: OnceLock::new(), jobs, worker, model })
     }

@@ -18,8 +18,9 @@ export class GenerateField {
   /** Nothing is generated before somebody asks. */
   isPatient = true;
 
-  constructor({ name, generate }, edited) {
+  constructor({ name, generate }, edited, answered) {
     this.name = name;
+    this.answered = answered;
     const hooks = { edited: () => edited({ complete: false }), send: () => this.run({ asked: true }), stop: () => this.stop() };
     this.views = { completion: new CompletionView(hooks) };
     const canChat = generate?.chat ?? Boolean(generate?.chat_template);
@@ -95,8 +96,12 @@ export class GenerateField {
     const text = view.end();
     if (this.isLeft) return;
     busy(false);
-    if (problem) this.tell(problem, text, pace);
-    else announce(`Done: ${pace.end(signal.aborted ? 'stopped' : undefined)}`);
+    if (problem) {
+      this.tell(problem, text, pace);
+      return;
+    }
+    this.answered();
+    announce(`Done: ${pace.end(signal.aborted ? 'stopped' : undefined)}`);
   }
 
   /** Takes events until the last; answers the problem that ended them before. */

@@ -11,6 +11,7 @@ import { prediction, showAnswer, showNothing, showProblem, showTimes } from './r
 import { SentencesField } from './sentences.js';
 import { TableField } from './table.js';
 import { TextField } from './text.js';
+import { learnColdStart, showColdStart } from './waterfall.js';
 
 /** More models than this are picked from a list that opens. */
 const LINKS = 6;
@@ -117,7 +118,7 @@ async function show(name) {
   const model = described.body;
   Object.assign(opened, { model, roundTrips: [], cold: listed.loaded ? null : described.times.roundTrip });
   listed.loaded = true;
-  opened.field = makeField(model, (edit) => current === opened && edited(edit));
+  opened.field = makeField(model, (edit) => current === opened && edited(edit), () => answered(opened));
   document.title = `${name} · Emberlite`;
   byId('notice').hidden = true;
   byId('model').hidden = false;
@@ -154,6 +155,11 @@ function about(model) {
     ['Digest', digest],
     ['Licence', model.licence],
   ]));
+  showColdStart(model.cold_start);
+}
+
+function answered(opened) {
+  learnColdStart(opened.model, () => current === opened);
 }
 
 /** That of the package, and of the weights it was made from, on the text that the packer read. */
@@ -172,8 +178,8 @@ function tensors(specs) {
   return element('details', {}, element('summary', {}, `${lines.length} tensors`), ...lines);
 }
 
-function makeField(model, edited) {
-  if (model.task === 'generate') return new GenerateField(model, edited);
+function makeField(model, edited, answered) {
+  if (model.task === 'generate') return new GenerateField(model, edited, answered);
   if (model.text) return makeTextField(model, edited);
   if (model.image) return new PictureField(model.image, edited);
   if (model.features.length) return new TableField(model, edited);
@@ -271,6 +277,7 @@ async function predictOnce(opened, asked) {
     showAnswer(field.show?.(body) ?? prediction(body, model.labels), body);
     showTimes(times, roundTrips, opened.cold);
     opened.cold = null;
+    answered(opened);
   } catch (problem) {
     if (current !== opened) return;
     const marked = field.mark(problem);

@@ -47,6 +47,8 @@ struct Worker {
     ends: Vec<u32>,
     settings: Settings,
     jobs: mpsc::Receiver<Job>,
+    /// Is told of every step that was computed, by when it began.
+    ran: Box<dyn Fn(Instant) + Send>,
     /// Requests that wait for memory.
     waiting: VecDeque<Job>,
     /// Prompts that are being read in turns, the next one first.
@@ -63,6 +65,7 @@ pub(super) fn start(
     table: Arc<TokenBytes>,
     ends: Vec<u32>,
     settings: Settings,
+    ran: impl Fn(Instant) + Send + 'static,
 ) -> io::Result<(mpsc::Sender<Job>, JoinHandle<()>)> {
     let (sender, jobs) = mpsc::channel();
     let worker = Worker {
@@ -71,6 +74,7 @@ pub(super) fn start(
         ends,
         settings,
         jobs,
+        ran: Box::new(ran),
         waiting: VecDeque::new(),
         reading: VecDeque::new(),
         writing: Vec::new(),
@@ -221,6 +225,7 @@ impl Worker {
             Ok(logits) => logits,
             Err(error) => return self.fail(&error.to_string()),
         };
+        (self.ran)(start);
         if part.is_none() && inputs.len() == 1 {
             self.costs.learn(inputs[0].len() - 1, self.last_step);
         }

@@ -57,7 +57,7 @@ fn worker() -> (mpsc::Sender<Job>, JoinHandle<()>) {
         cache_format: crate::engine::CacheFormat::F32,
         speculate: false,
     };
-    start(counting().unwrap(), Arc::new(TokenBytes::default()), Vec::new(), settings).unwrap()
+    start(counting().unwrap(), Arc::new(TokenBytes::default()), Vec::new(), settings, |_| {}).unwrap()
 }
 
 /// Has the worker write after a token.
