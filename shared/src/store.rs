@@ -3,25 +3,38 @@
 //! In both, `models/NAME/DIGEST.ember` is a package and `models/NAME/current.json` points to the one in force.
 //! A push uploads the package first and swings the pointer last, and only if nobody swung it in the meantime.
 
+mod cache;
+mod download;
+mod fault;
 mod folder;
 mod location;
+mod patience;
 mod pointer;
 mod s3;
+mod trust;
 
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use cache::Cache;
 use folder::FolderStore;
 pub use location::{Location, LocationError, S3Settings};
+pub use patience::Patience;
 use pointer::Pointer;
 use s3::S3Store;
 
-use crate::model::{Digest, ModelName, PackageBytes};
+use crate::model::{Digest, Hashed, ModelName, PackageBytes};
 
 /// A place that holds packages.
 #[derive(Debug)]
 pub struct Store {
     location: Location,
     backend: Backend,
+    /// Where packages that were downloaded are kept.
+    cache: Option<Arc<Cache>>,
+    /// What was downloaded and is still to be kept.
+    unkept: Mutex<Vec<Hashed>>,
 }
 
 #[derive(Debug)]
@@ -48,6 +61,10 @@ pub enum StoreError {
     Denied { store: String, key: String, reason: String },
     #[error("{store} can't be reached: {reason}")]
     Unreachable { store: String, reason: String },
+    #[error("the package has {bytes} bytes, which is more than the {memory} bytes of memory there are")]
+    TooLarge { bytes: u64, memory: u64 },
+    #[error("reading it was interrupted")]
+    Interrupted,
     #[error("the pointer of model {model:?} was changed by somebody else meanwhile; it is now {now}")]
     Conflict { model: String, now: String },
 }
@@ -59,7 +76,13 @@ impl Store {
             Location::Folder(root) => Backend::Folder(FolderStore::new(root)),
             Location::S3 { bucket, prefix, settings } => Backend::S3(S3Store::new(bucket, prefix, settings)),
         };
-        Self { location, backend }
+        Self { location, backend, cache: None, unkept: Mutex::default() }
+    }
+
+    /// Keeps packages that are downloaded in a folder, and looks there first.
+    #[must_use]
+    pub fn with_cache(self, folder: Option<PathBuf>) -> Self {
+        Self { cache: folder.map(|folder| Arc::new(Cache::new(folder))), ..self }
     }
 
     /// The digest of the package in force for a model.
@@ -84,17 +107,50 @@ impl Store {
         }
     }
 
-    /// The bytes of a package, unchecked.
+    /// The bytes of a package with the digest that they have, which need not be `digest`.
     ///
     /// # Errors
     /// [`StoreError::MissingPackage`] where there is none.
-    pub async fn package(&self, model: &ModelName, digest: &Digest) -> Result<PackageBytes, StoreError> {
+    pub async fn package(&self, model: &ModelName, digest: &Digest) -> Result<Hashed, StoreError> {
         let key = package_key(model, digest);
-        match &self.backend {
-            Backend::Folder(folder) => folder.read_package(&key)?,
-            Backend::S3(s3) => s3.read_package(&key).await?,
+        let package = match &self.backend {
+            Backend::Folder(folder) => match folder.read_package(&key)? {
+                Some(bytes) => Some(hashed(bytes).await?),
+                None => None,
+            },
+            Backend::S3(s3) => match self.cached(digest).await? {
+                Some(package) => Some(package),
+                None => self.to_be_kept(s3.read_package(&key, digest).await?, digest),
+            },
+        };
+        package.ok_or_else(|| StoreError::MissingPackage { model: model.to_string(), digest: *digest, key })
+    }
+
+    async fn cached(&self, digest: &Digest) -> Result<Option<Hashed>, StoreError> {
+        let Some(cache) = self.cache.clone() else { return Ok(None) };
+        let digest = *digest;
+        tokio::task::spawn_blocking(move || cache.find(&digest)).await.map_err(|_| StoreError::Interrupted)
+    }
+
+    /// Notes a package that was downloaded and is what was asked for.
+    fn to_be_kept(&self, package: Option<Hashed>, digest: &Digest) -> Option<Hashed> {
+        if self.cache.is_some() {
+            self.unkept().extend(package.iter().filter(|package| package.digest() == digest).cloned());
         }
-        .ok_or_else(|| StoreError::MissingPackage { model: model.to_string(), digest: *digest, key })
+        package
+    }
+
+    /// Begins to write what was downloaded into the cache folder, on the side: it is for the time after an answer.
+    pub fn keep_downloaded(&self) {
+        let Some(cache) = &self.cache else { return };
+        for package in std::mem::take(&mut *self.unkept()) {
+            let cache = Arc::clone(cache);
+            drop(tokio::task::spawn_blocking(move || cache.keep(&package)));
+        }
+    }
+
+    fn unkept(&self) -> std::sync::MutexGuard<'_, Vec<Hashed>> {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The models that have a pointer, by name.
@@ -122,7 +178,7 @@ impl Store {
             pointer => pointer?,
         };
         let previous = before.as_ref().and_then(|(bytes, _)| Pointer::parse(bytes).ok()).map(|pointer| pointer.digest);
-        if previous == Some(*digest) && self.package(model, digest).await.is_ok() {
+        if previous == Some(*digest) && self.package(model, digest).await.is_ok_and(|there| there.digest() == digest) {
             return Ok(Pushed { previous });
         }
         let key = package_key(model, digest);
@@ -160,6 +216,11 @@ impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.location.fmt(f)
     }
+}
+
+/// Hashes bytes where that keeps nobody waiting.
+async fn hashed(bytes: PackageBytes) -> Result<Hashed, StoreError> {
+    tokio::task::spawn_blocking(move || Hashed::of(bytes)).await.map_err(|_| StoreError::Interrupted)
 }
 
 /// The key of a model's pointer below the store's root.

@@ -86,6 +86,13 @@ impl Cell {
         }
     }
 
+    /// Sees to it that the model is loaded, or being loaded.
+    pub(super) fn begin(self: &Arc<Self>) {
+        if self.loaded().is_none() {
+            drop(self.start_loading());
+        }
+    }
+
     /// Joins the load that is under way, or starts one. It goes on if whoever asked goes away.
     fn start_loading(self: &Arc<Self>) -> watch::Receiver<Option<Outcome>> {
         let mut work = self.work();
@@ -153,11 +160,11 @@ impl Cell {
 
     async fn load_package(&self, digest: &Digest) -> Result<Arc<Model>, LoadError> {
         let start = Instant::now();
-        let bytes = self.store.package(&self.name, digest).await?;
+        let package = self.store.package(&self.name, digest).await?;
         let fetched = start.elapsed();
         let (name, digest) = (self.name.clone(), *digest);
         let planned = tokio::task::spawn_blocking(move || {
-            let package = Package::open_as(bytes, &digest)
+            let package = Package::open_hashed(package, &digest)
                 .map_err(|source| LoadError::Package { model: name.clone(), source })?;
             let found = package.manifest().name.clone();
             if found != name {
