@@ -10,6 +10,7 @@ import pytest
 
 from support import endpoints, reference
 from support.clouds import body_of, event
+from support.object_store import BUCKET, Shop, serve, stall, status
 from support.processes import ROOT, environment, free_port, is_open, wait_until
 
 
@@ -109,7 +110,7 @@ def on_lambda(runtime_interface, **variables: str) -> dict[str, str]:
         AWS_LAMBDA_FUNCTION_NAME="predict",
         AWS_LAMBDA_FUNCTION_MEMORY_SIZE="1769",
         AWS_LAMBDA_FUNCTION_VERSION="$LATEST",
-        **variables,
+        **{"EMBER_CACHE_DIR": "none", **variables},
     )
 
 
@@ -127,6 +128,52 @@ def test_requests_within_the_deadline_are_answered(binaries, runtime_interface, 
     for _ in ("cold", "warm"):
         answer = runtime_interface.invoke(event("predict-url"), seconds=20)
         assert (answer["statusCode"], body_of(answer)["predicted_label"]) == (200, "malignant")
+
+
+def lambda_on_shop(binaries, runtime_interface, start_process, address: str, **variables: str):
+    """The function on a store of a stand-in for S3."""
+    store = {"EMBER_STORE": f"s3://{BUCKET}", "EMBER_S3_ENDPOINT": f"http://{address}", "EMBER_MODEL": "diagnosis"}
+    return start_process("predict", [binaries.predict], on_lambda(runtime_interface, **{**store, **variables}))
+
+
+def test_the_model_is_loaded_before_the_first_event_comes(binaries, runtime_interface, start_process, packages):
+    shop = Shop(packages["diagnosis"])
+    with serve(shop) as address:
+        process = lambda_on_shop(binaries, runtime_interface, start_process, address)
+        process.wait_for_record(message="package loaded")
+        read = len(shop.requests)
+        answer = runtime_interface.invoke(event("predict-url"), seconds=20)
+    assert (answer["statusCode"], body_of(answer)["predicted_label"]) == (200, "malignant")
+    assert len(shop.requests) == read
+
+
+def test_a_load_that_fails_before_the_first_event_is_answered_and_tried_again(
+    binaries, runtime_interface, start_process, packages
+):
+    shop = Shop(packages["diagnosis"])
+    shop.always(shop.key, status(500, "InternalError"))
+    with serve(shop) as address:
+        process = lambda_on_shop(binaries, runtime_interface, start_process, address)
+        process.wait_for_record(level="ERROR", model="diagnosis")
+        answer = runtime_interface.invoke(event("predict-url"), seconds=20)
+        assert (answer["statusCode"], body_of(answer)["error"]["code"]) == (503, "store_unreachable")
+        assert int(answer["headers"]["retry-after"]) > 0
+        shop.always(shop.key, None)
+        assert runtime_interface.invoke(event("predict-url"), seconds=20)["statusCode"] == 200
+
+
+def test_a_load_that_takes_too_long_keeps_nobody_beyond_the_deadline(
+    binaries, runtime_interface, start_process, packages
+):
+    shop = Shop(packages["diagnosis"])
+    shop.always(shop.key, stall(100))
+    with serve(shop) as address:
+        patient = {"EMBER_STORE_TIMEOUT_SECONDS": "60"}
+        process = lambda_on_shop(binaries, runtime_interface, start_process, address, **patient)
+        answer = runtime_interface.invoke(event("predict-url"), seconds=2)
+        assert (answer["statusCode"], body_of(answer)["error"]["code"]) == (504, "deadline")
+        assert not process.has_ended()
+        shop.released.set()
 
 
 @pytest.mark.timeout(600)

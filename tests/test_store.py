@@ -115,8 +115,8 @@ def test_a_bucket_is_served(predict_server, pushed, packages):
     assert response.headers["x-emberlite-package"] == f"diagnosis@{packages['diagnosis'].digest}"
 
 
-def test_nothing_is_fetched_before_the_first_request(predict_server, pushed):
-    server = predict_server(**pushed.env)
+def test_nothing_is_fetched_before_the_first_request_where_that_is_said(predict_server, pushed):
+    server = predict_server(**pushed.env, EMBER_PRELOAD="0")
     assert server.get("/healthz").status_code == 200
     assert pushed.requests("GET", ".ember") == []
     server.predict("diagnosis", ROW)

@@ -230,7 +230,8 @@ fn pack(args: Pack) -> Result<()> {
 }
 
 fn push(args: Push) -> Result<()> {
-    let settings = S3Settings { endpoint: args.s3.s3_endpoint, path_style: args.s3.s3_path_style };
+    let settings =
+        S3Settings { endpoint: args.s3.s3_endpoint, path_style: args.s3.s3_path_style, ..S3Settings::default() };
     let store = Store::new(Location::parse(&args.store, settings)?);
     let pushed = runtime()?.block_on(push::push(&args.source, &store))?;
     print(&pushed, args.json)

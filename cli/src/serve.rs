@@ -38,7 +38,9 @@ pub async fn serve(request: Request) -> Result<()> {
     }
     let config = Config::read(|name| settings.get(name).cloned().or_else(|| std::env::var(name).ok()))?;
     telemetry::start(&config.log);
-    let routes = api::all(&config).merge(page::routes());
+    let function = api::all(&config);
+    tokio::spawn(function.preload());
+    let routes = function.routes.merge(page::routes());
     adapter::serve(routes, &config.host, config.port).await.map_err(anyhow::Error::msg)
 }
 

@@ -6,30 +6,29 @@ mod lambda;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use axum::Router;
-
 pub use self::http::serve;
+use crate::api::Function;
 use crate::config::{Config, InvokeMode};
 use crate::{engine, telemetry};
 
 /// Runs a cloud function until its runtime ends it: on Lambda where `AWS_LAMBDA_RUNTIME_API` is set, else as a plain
 /// HTTP server.
 ///
-/// `name` is the function's name, `about` one sentence for `--help`, `routes` what it answers.
-pub fn run(name: &str, about: &str, routes: impl FnOnce(&Config) -> Router) -> ExitCode {
-    run_as(name, about, routes, |_| InvokeMode::Buffered)
+/// `name` is the function's name, `about` one sentence for `--help`, `function` what it answers.
+pub fn run(name: &str, about: &str, function: impl FnOnce(&Config) -> Function) -> ExitCode {
+    run_as(name, about, function, |_| InvokeMode::Buffered)
 }
 
 /// Runs a cloud function as [`run`] does; on Lambda its answers are sent as they come, where the configuration says that
 /// its URL takes them so.
-pub fn run_streaming(name: &str, about: &str, routes: impl FnOnce(&Config) -> Router) -> ExitCode {
-    run_as(name, about, routes, |config| config.invoke_mode)
+pub fn run_streaming(name: &str, about: &str, function: impl FnOnce(&Config) -> Function) -> ExitCode {
+    run_as(name, about, function, |config| config.invoke_mode)
 }
 
 fn run_as(
     name: &str,
     about: &str,
-    routes: impl FnOnce(&Config) -> Router,
+    function: impl FnOnce(&Config) -> Function,
     mode: impl FnOnce(&Config) -> InvokeMode,
 ) -> ExitCode {
     telemetry::cold_start::entered_main();
@@ -50,12 +49,13 @@ fn run_as(
             Ok(runtime) => runtime,
             Err(error) => return fail(&format!("the runtime can't start: {error}")),
         };
-    let (routes, mode) = (routes(&config), mode(&config));
+    let (function, mode) = (function(&config), mode(&config));
     let outcome = runtime.block_on(async {
+        let preload = tokio::spawn(function.preload());
         if lambda::is_runtime() {
-            lambda::run(routes, mode).await
+            lambda::run(function.routes, mode, preload).await
         } else {
-            serve(routes, &config.host, config.port).await
+            serve(function.routes, &config.host, config.port).await
         }
     });
     match outcome {

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -43,24 +44,42 @@ pub(crate) struct Api {
     max_body_bytes: usize,
 }
 
+/// A function: what it answers, and what it can do before it is asked.
+#[derive(Debug)]
+pub struct Function {
+    /// What it answers.
+    pub routes: Router,
+    api: Arc<Api>,
+}
+
+impl Function {
+    /// Loads the model that answers where none is named, unless the configuration says that its first request is to.
+    /// A failure is logged; that request then tries again.
+    pub fn preload(&self) -> impl Future<Output = ()> + Send + 'static {
+        let api = Arc::clone(&self.api);
+        async move { api.models.preload().await }
+    }
+}
+
 /// When the answer to a request has to have ended; an extension of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(pub Instant);
 
 /// The function `predict`: `/predict`, and what every function answers.
 ///
-/// As with every function, nothing is loaded and no store is contacted before a request asks for it.
-pub fn predict(config: &Config) -> Router {
+/// As with every function, nothing is loaded and no store is contacted before a request or [`Function::preload`] asks for
+/// it.
+pub fn predict(config: &Config) -> Function {
     function(config, &[openapi::PREDICT], predict::routes())
 }
 
 /// The function `embed`: `/v1/embeddings`, `/embed`, `/similarity`, `/rerank`, and what every function answers.
-pub fn embed(config: &Config) -> Router {
+pub fn embed(config: &Config) -> Function {
     function(config, &[openapi::EMBED], embedding_routes())
 }
 
 /// The function `classify`: `/classify`, `/predict`, and what every function answers.
-pub fn classify(config: &Config) -> Router {
+pub fn classify(config: &Config) -> Function {
     function(
         config,
         &[openapi::CLASSIFY, openapi::PREDICT],
@@ -69,12 +88,12 @@ pub fn classify(config: &Config) -> Router {
 }
 
 /// The function `generate`: `/v1/chat/completions`, `/v1/completions`, and what every function answers.
-pub fn generate(config: &Config) -> Router {
+pub fn generate(config: &Config) -> Function {
     function(config, &[openapi::GENERATE], open_ai::generation().merge(open_ai::models()))
 }
 
 /// All functions in one: each model is asked for what it is for.
-pub fn all(config: &Config) -> Router {
+pub fn all(config: &Config) -> Function {
     let parts = [openapi::PREDICT, openapi::CLASSIFY, openapi::EMBED, openapi::GENERATE];
     let routes = text::routes::<classify::Request>("/classify")
         .merge(predict::routes())
@@ -93,16 +112,16 @@ fn embedding_routes() -> Router<Arc<Api>> {
 
 /// What every function answers, `/models`, the Open Inference Protocol v2, `/healthz`, `/metrics` and `/openapi.json`, with what
 /// is a function's own.
-fn function(config: &Config, parts: &[openapi::Part], own: Router<Arc<Api>>) -> Router {
-    let store = Store::new(config.store.clone());
+fn function(config: &Config, parts: &[openapi::Part], own: Router<Arc<Api>>) -> Function {
+    let store = Store::new(config.store.clone()).with_cache(config.cache_folder.clone());
     let models = Models::new(store, config.models.clone(), config.default_model.clone(), config.refresh);
-    let api = Api {
-        models,
+    let api = Arc::new(Api {
+        models: models.with_preload(config.preload),
         compute: Compute::new(config.threads),
         generators: Generators::new(config.generate),
         max_body_bytes: config.max_body_bytes,
-    };
-    Router::new()
+    });
+    let routes = Router::new()
         .route("/healthz", get(models::health))
         .route("/metrics", get(metrics::metrics))
         .route("/models", get(models::list))
@@ -112,7 +131,16 @@ fn function(config: &Config, parts: &[openapi::Part], own: Router<Arc<Api>>) -> 
         .merge(own)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .with_state(Arc::new(api))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), then_keep))
+        .with_state(Arc::clone(&api));
+    Function { routes, api }
+}
+
+/// What was downloaded for an answer is kept only once the answer is there.
+async fn then_keep(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let answer = next.run(request).await;
+    api.models.keep_downloaded();
+    answer
 }
 
 async fn not_found(request: Request) -> Response {

@@ -1,6 +1,7 @@
 //! Configuration: every environment variable there is, read once and checked at start.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use emberlite_kernels::Isa;
 
 use crate::engine::CacheFormat;
 use crate::model::ModelName;
-use crate::store::{Location, S3Settings};
+use crate::store::{Location, Patience, S3Settings};
 use crate::task::generate;
 
 /// What the environment says.
@@ -20,6 +21,10 @@ pub struct Config {
     pub default_model: Option<ModelName>,
     /// The models that are served; `None` for all of the store.
     pub models: Option<Vec<ModelName>>,
+    /// The folder that downloaded packages are kept in.
+    pub cache_folder: Option<PathBuf>,
+    /// Whether the model that answers where none is named is loaded before it is asked for.
+    pub preload: bool,
     /// How long a pointer is taken to be what it was; `None` for ever.
     pub refresh: Option<Duration>,
     /// The largest request body.
@@ -99,6 +104,30 @@ const MODEL: Variable =
     variable("EMBER_MODEL", "a model's name", "the only model of the store", "answers where no model is named");
 const MODELS: Variable =
     variable("EMBER_MODELS", "names of models, separated by commas", "all of the store", "the models that are served");
+const PRELOAD: Variable = variable(
+    "EMBER_PRELOAD",
+    "1 or 0",
+    "1",
+    "whether the model that answers where none is named is loaded at start; 0 loads it with its first request",
+);
+const CACHE_DIR: Variable = variable(
+    "EMBER_CACHE_DIR",
+    "a folder's path, or none",
+    "/tmp on Lambda, none elsewhere",
+    "where packages from S3 are kept for the next start",
+);
+const STORE_TIMEOUT: Variable = variable(
+    "EMBER_STORE_TIMEOUT_SECONDS",
+    "a number of seconds above 0 and up to 3600",
+    "3",
+    "how long S3 may send nothing before it is asked again; after a third of it a second request is made",
+);
+const PART: Variable = variable(
+    "EMBER_DOWNLOAD_PART_BYTES",
+    "a power of two from 1024 to 1073741824",
+    "4194304 to 16777216, by the package's size",
+    "the size of the parts of a package that are read from S3 at once",
+);
 const REFRESH: Variable = variable(
     "EMBER_REFRESH_SECONDS",
     "a number of seconds, 0 for never",
@@ -154,14 +183,18 @@ const LOG_FORMAT: Variable = variable("EMBER_LOG_FORMAT", "json or text", "json"
 const HOST: Variable = variable("EMBER_HOST", "an address", "0.0.0.0", "where the plain HTTP server listens");
 const PORT: Variable = variable("PORT", "a port", "8080", "the port of the plain HTTP server");
 
-const ALL: [Variable; 18] = [
+const ALL: [Variable; 22] = [
     STORE,
     MODEL,
     MODELS,
+    PRELOAD,
+    CACHE_DIR,
     REFRESH,
     MAX_BODY,
     ENDPOINT,
     PATH_STYLE,
+    STORE_TIMEOUT,
+    PART,
     THREADS,
     ISA,
     CONTEXT,
@@ -175,6 +208,10 @@ const ALL: [Variable; 18] = [
     PORT,
 ];
 
+/// Set by Lambda: the function's name, and its memory in MiB.
+const LAMBDA_NAME: &str = "AWS_LAMBDA_FUNCTION_NAME";
+const LAMBDA_MEMORY: &str = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE";
+
 impl Config {
     /// Reads the configuration through `lookup`, which answers a variable's value: usually the environment.
     ///
@@ -182,7 +219,11 @@ impl Config {
     /// The first variable that is missing or wrong, by name.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let reader = Reader(lookup);
-        let settings = S3Settings { endpoint: reader.endpoint()?, path_style: reader.parsed(&PATH_STYLE)? };
+        let settings = S3Settings {
+            endpoint: reader.endpoint()?,
+            path_style: reader.parsed(&PATH_STYLE)?,
+            patience: reader.patience()?,
+        };
         let Some(store) = reader.text(&STORE) else {
             return Err(ConfigError::Missing { name: STORE.name, expected: STORE.expected });
         };
@@ -190,6 +231,8 @@ impl Config {
             store: Location::parse(&store, settings).map_err(|_| wrong(&STORE, &store))?,
             default_model: reader.parsed(&MODEL)?,
             models: reader.names(&MODELS)?,
+            cache_folder: reader.cache_folder(),
+            preload: reader.one_of(&PRELOAD, &[("1", true), ("0", false), ("true", true), ("false", false)])?,
             refresh: match reader.parsed(&REFRESH)?.unwrap_or(60) {
                 0 => None,
                 seconds => Some(Duration::from_secs(seconds)),
@@ -230,7 +273,7 @@ impl Config {
         let mut text = String::from("Environment variables:\n");
         for Variable { name, expected, default, meaning } in &ALL {
             let default = if default.is_empty() { String::new() } else { format!("; default: {default}") };
-            let _ = writeln!(text, "  {name:<22} {meaning}\n{:25}{expected}{default}", "");
+            let _ = writeln!(text, "  {name:<27} {meaning}\n{:30}{expected}{default}", "");
         }
         text
     }
@@ -281,6 +324,28 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         })
     }
 
+    fn patience(&self) -> Result<Patience, ConfigError> {
+        let silence = match self.parsed::<f64>(&STORE_TIMEOUT)? {
+            Some(seconds) if seconds > 0.0 && seconds <= 3600.0 => Duration::from_secs_f64(seconds),
+            Some(seconds) => return Err(wrong(&STORE_TIMEOUT, &seconds.to_string())),
+            None => Patience::default().silence,
+        };
+        let memory = (self.0)(LAMBDA_MEMORY).and_then(|mebibytes| mebibytes.parse::<u64>().ok());
+        Ok(Patience {
+            silence,
+            part: self.parsed(&PART)?,
+            memory_bytes: memory.map(|memory| memory.saturating_mul(1 << 20)),
+        })
+    }
+
+    fn cache_folder(&self) -> Option<PathBuf> {
+        match self.text(&CACHE_DIR) {
+            Some(none) if none == "none" => None,
+            Some(folder) => Some(folder.into()),
+            None => (self.0)(LAMBDA_NAME).map(|_| "/tmp".into()),
+        }
+    }
+
     fn isa(&self) -> Result<Isa, ConfigError> {
         match self.parsed::<Isa>(&ISA)? {
             Some(isa) if !isa.is_available() => Err(wrong(&ISA, isa.name())),
@@ -329,6 +394,10 @@ mod tests {
             ("EMBER_STORE", "gs://bucket"),
             ("EMBER_MODEL", "../x"),
             ("EMBER_MODELS", "a,,b"),
+            ("EMBER_PRELOAD", "yes"),
+            ("EMBER_STORE_TIMEOUT_SECONDS", "0"),
+            ("EMBER_STORE_TIMEOUT_SECONDS", "inf"),
+            ("EMBER_DOWNLOAD_PART_BYTES", "3000"),
             ("EMBER_REFRESH_SECONDS", "soon"),
             ("EMBER_MAX_BODY_BYTES", "0"),
             ("EMBER_S3_ENDPOINT", "localhost:9000"),
@@ -347,6 +416,26 @@ mod tests {
             let error = read(&[(name, value), ("EMBER_STORE", ".")]).unwrap_err();
             assert!(error.to_string().starts_with(&format!("{name}=")), "{error}");
         }
+    }
+
+    #[test]
+    fn packages_are_kept_in_tmp_on_lambda_and_elsewhere_where_it_is_said() {
+        let folder = |variables: &[(&str, &str)]| {
+            let variables = [variables, &[("EMBER_STORE", ".")]].concat();
+            read(&variables).unwrap().cache_folder
+        };
+        let lambda = ("AWS_LAMBDA_FUNCTION_NAME", "predict");
+        assert_eq!(folder(&[]), None);
+        assert_eq!(folder(&[lambda]), Some("/tmp".into()));
+        assert_eq!(folder(&[lambda, ("EMBER_CACHE_DIR", "none")]), None);
+        assert_eq!(folder(&[("EMBER_CACHE_DIR", "/var/cache/ember")]), Some("/var/cache/ember".into()));
+    }
+
+    #[test]
+    fn a_package_has_to_fit_into_the_memory_of_a_function() {
+        let config = read(&[("EMBER_STORE", "s3://ember"), ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")]).unwrap();
+        let Location::S3 { settings, .. } = config.store else { panic!("{:?} is in S3", config.store) };
+        assert_eq!(settings.patience.memory_bytes, Some(512 << 20));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod buffer;
 mod cell;
 mod digest;
 mod dtype;
+mod hashed;
 mod layout;
 mod loaded;
 mod manifest;
@@ -15,6 +16,8 @@ pub use buffer::PackageBytes;
 pub use cell::LoadError;
 pub use digest::{Digest, DigestError};
 pub use dtype::Dtype;
+pub use hashed::{Hashed, PartSize, PartSizeError};
+pub(crate) use hashed::{Part, allocate, assemble};
 pub use layout::{Entry, LayoutError, write as write_package};
 pub use loaded::{Model, ModelError};
 pub use manifest::{

@@ -3,25 +3,40 @@
 //! In both, `models/NAME/DIGEST.ember` is a package and `models/NAME/current.json` points to the one in force.
 //! A push uploads the package first and swings the pointer last, and only if nobody swung it in the meantime.
 
+mod cache;
+mod download;
+mod fault;
 mod folder;
 mod location;
+mod patience;
 mod pointer;
 mod s3;
+mod trust;
 
 use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
+use cache::Cache;
 use folder::FolderStore;
 pub use location::{Location, LocationError, S3Settings};
+pub use patience::Patience;
 use pointer::Pointer;
 use s3::S3Store;
 
-use crate::model::{Digest, ModelName, PackageBytes};
+use crate::model::{Digest, Hashed, ModelName, PackageBytes};
+use crate::telemetry::cold_start::{Step, Timeline};
 
 /// A place that holds packages.
 #[derive(Debug)]
 pub struct Store {
     location: Location,
     backend: Backend,
+    /// Where packages that were downloaded are kept.
+    cache: Option<Arc<Cache>>,
+    /// What was downloaded and is still to be kept.
+    unkept: Mutex<Vec<Hashed>>,
 }
 
 #[derive(Debug)]
@@ -48,6 +63,10 @@ pub enum StoreError {
     Denied { store: String, key: String, reason: String },
     #[error("{store} can't be reached: {reason}")]
     Unreachable { store: String, reason: String },
+    #[error("the package has {bytes} bytes, which is more than the {memory} bytes of memory there are")]
+    TooLarge { bytes: u64, memory: u64 },
+    #[error("reading it was interrupted")]
+    Interrupted,
     #[error("the pointer of model {model:?} was changed by somebody else meanwhile; it is now {now}")]
     Conflict { model: String, now: String },
 }
@@ -59,7 +78,25 @@ impl Store {
             Location::Folder(root) => Backend::Folder(FolderStore::new(root)),
             Location::S3 { bucket, prefix, settings } => Backend::S3(S3Store::new(bucket, prefix, settings)),
         };
-        Self { location, backend }
+        Self { location, backend, cache: None, unkept: Mutex::default() }
+    }
+
+    /// Keeps packages that are downloaded in a folder, and looks there first.
+    #[must_use]
+    pub fn with_cache(self, folder: Option<PathBuf>) -> Self {
+        Self { cache: folder.map(|folder| Arc::new(Cache::new(folder))), ..self }
+    }
+
+    /// Gets ready to be asked, so that what this takes is known by itself: builds the client of an S3 store.
+    ///
+    /// # Errors
+    /// A client that can't be built.
+    pub async fn connect(&self, timeline: &Timeline) -> Result<(), StoreError> {
+        let Backend::S3(s3) = &self.backend else { return Ok(()) };
+        let start = Instant::now();
+        s3.connect().await?;
+        timeline.end(Step::Client, start);
+        Ok(())
     }
 
     /// The digest of the package in force for a model.
@@ -84,17 +121,59 @@ impl Store {
         }
     }
 
-    /// The bytes of a package, unchecked.
+    /// The bytes of a package with the digest that they have, which need not be `digest`. Where the time goes is noted on
+    /// the timeline.
     ///
     /// # Errors
     /// [`StoreError::MissingPackage`] where there is none.
-    pub async fn package(&self, model: &ModelName, digest: &Digest) -> Result<PackageBytes, StoreError> {
+    pub async fn package(&self, model: &ModelName, digest: &Digest, timeline: &Timeline) -> Result<Hashed, StoreError> {
         let key = package_key(model, digest);
-        match &self.backend {
-            Backend::Folder(folder) => folder.read_package(&key)?,
-            Backend::S3(s3) => s3.read_package(&key).await?,
+        let package = match &self.backend {
+            Backend::Folder(folder) => match timeline.measure(Step::FirstByte, || folder.read_package(&key))? {
+                Some(bytes) => Some(hashed(bytes, timeline).await?),
+                None => None,
+            },
+            Backend::S3(s3) => match self.cached(digest, timeline).await? {
+                Some(package) => Some(package),
+                None => self.to_be_kept(s3.read_package(&key, digest, timeline).await?, digest),
+            },
+        };
+        package.ok_or_else(|| StoreError::MissingPackage { model: model.to_string(), digest: *digest, key })
+    }
+
+    /// Whether a package is there, and intact.
+    async fn holds(&self, model: &ModelName, digest: &Digest) -> bool {
+        let there = self.package(model, digest, &Timeline::default()).await;
+        there.is_ok_and(|there| there.digest() == digest)
+    }
+
+    async fn cached(&self, digest: &Digest, timeline: &Timeline) -> Result<Option<Hashed>, StoreError> {
+        let Some(cache) = self.cache.clone() else { return Ok(None) };
+        let (digest, start) = (*digest, Instant::now());
+        let found = tokio::task::spawn_blocking(move || cache.find(&digest)).await;
+        timeline.end(Step::Digest, start);
+        found.map_err(|_| StoreError::Interrupted)
+    }
+
+    /// Notes a package that was downloaded and is what was asked for.
+    fn to_be_kept(&self, package: Option<Hashed>, digest: &Digest) -> Option<Hashed> {
+        if self.cache.is_some() {
+            self.unkept().extend(package.iter().filter(|package| package.digest() == digest).cloned());
         }
-        .ok_or_else(|| StoreError::MissingPackage { model: model.to_string(), digest: *digest, key })
+        package
+    }
+
+    /// Begins to write what was downloaded into the cache folder, on the side: it is for the time after an answer.
+    pub fn keep_downloaded(&self) {
+        let Some(cache) = &self.cache else { return };
+        for package in std::mem::take(&mut *self.unkept()) {
+            let cache = Arc::clone(cache);
+            drop(tokio::task::spawn_blocking(move || cache.keep(&package)));
+        }
+    }
+
+    fn unkept(&self) -> std::sync::MutexGuard<'_, Vec<Hashed>> {
+        self.unkept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The models that have a pointer, by name.
@@ -122,7 +201,7 @@ impl Store {
             pointer => pointer?,
         };
         let previous = before.as_ref().and_then(|(bytes, _)| Pointer::parse(bytes).ok()).map(|pointer| pointer.digest);
-        if previous == Some(*digest) && self.package(model, digest).await.is_ok() {
+        if previous == Some(*digest) && self.holds(model, digest).await {
             return Ok(Pushed { previous });
         }
         let key = package_key(model, digest);
@@ -160,6 +239,14 @@ impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.location.fmt(f)
     }
+}
+
+/// Hashes bytes where that keeps nobody waiting.
+async fn hashed(bytes: PackageBytes, timeline: &Timeline) -> Result<Hashed, StoreError> {
+    let start = Instant::now();
+    let hashed = tokio::task::spawn_blocking(move || Hashed::of(bytes)).await;
+    timeline.end(Step::Digest, start);
+    hashed.map_err(|_| StoreError::Interrupted)
 }
 
 /// The key of a model's pointer below the store's root.

@@ -12,6 +12,7 @@ use emberlite::model::{
     write_package,
 };
 use emberlite::store::{Location, Store, StoreError};
+use emberlite::telemetry::cold_start::Timeline;
 use tempfile::TempDir;
 use tract_core::prelude::*;
 
@@ -166,7 +167,10 @@ async fn a_pointer_to_a_package_that_is_gone_is_told_apart_from_an_unknown_model
     let store = folder(root.path());
     let name: ModelName = "gone".parse().unwrap();
     assert_eq!(store.current(&name).await.unwrap(), digest);
-    assert!(matches!(store.package(&name, &digest).await, Err(StoreError::MissingPackage { .. })));
+    assert!(matches!(
+        store.package(&name, &digest, &Timeline::default()).await,
+        Err(StoreError::MissingPackage { .. })
+    ));
     let unknown: ModelName = "unknown".parse().unwrap();
     assert!(matches!(store.current(&unknown).await, Err(StoreError::UnknownModel { .. })));
 }

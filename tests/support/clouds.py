@@ -39,11 +39,13 @@ class Function:
             "AWS_LAMBDA_FUNCTION_NAME": name,
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
             "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            # Not the folder of the machine that all tests share.
+            "EMBER_CACHE_DIR": "none",
         }
         self._emulator = Process("cargo lambda watch", [cargo_lambda, *watch], logs[0], environment())
         self._emulator.wait_for_log("starting Runtime server")
         wait_until(lambda: is_open(port), "the emulator listens", process=self._emulator)
-        self.process = Process(name, [binary], logs[1], environment(**runtime, **variables))
+        self.process = Process(name, [binary], logs[1], environment(**{**runtime, **variables}))
 
     def invoke(self, payload: dict) -> dict:
         """What the function answers."""
@@ -64,13 +66,12 @@ class RuntimeInterface:
         self._events, self._answers = events, answers
 
     def invoke(self, payload: dict, seconds: float) -> dict:
-        """What the function answers to an event that it has this long for."""
+        """What the function answers to an event that it has this long for, from when it asks for it."""
         return json.loads(self.invoke_raw(payload, seconds))
 
     def invoke_raw(self, payload: dict, seconds: float) -> bytes:
         """What the function answers, as it stands on the wire."""
-        deadline_ms = int((time.time() + seconds) * 1000)
-        self._events.put((json.dumps(payload).encode(), deadline_ms))
+        self._events.put((json.dumps(payload).encode(), seconds))
         path, body = self._answers.get(timeout=seconds + 20)
         assert path.endswith("/response"), f"{path}: {body!r}"
         return body
@@ -87,7 +88,8 @@ def runtime_interface():
                 answers.put((self.path, body))
                 self.send(202, [], b"{}")
                 return
-            payload, deadline_ms = events.get()
+            payload, seconds = events.get()
+            deadline_ms = int((time.time() + seconds) * 1000)
             headers = {
                 "Lambda-Runtime-Aws-Request-Id": uuid.uuid4().hex,
                 "Lambda-Runtime-Deadline-Ms": str(deadline_ms),

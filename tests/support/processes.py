@@ -70,7 +70,7 @@ def wait_until(condition, what: str, seconds: float = 20, process: "Process | No
 class Process:
     """A program that runs until `stop`, writing its standard output and error into one log."""
 
-    def __init__(self, name: str, command: list, log: Path, env: dict[str, str], cwd: Path = ROOT):
+    def __init__(self, name: str, command: list, log: Path, env: dict[str, str], cwd: Path = ROOT, preexec_fn=None):
         self.name = name
         self._log = log
         with log.open("wb") as file:
@@ -82,6 +82,7 @@ class Process:
                 env=env,
                 cwd=cwd,
                 start_new_session=True,
+                preexec_fn=preexec_fn,
             )
         RUNNING.append(self)
 

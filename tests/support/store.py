@@ -19,7 +19,13 @@ class Bucket:
         self._log_start = len(moto.log())
         self.name = f"packages-{uuid.uuid4().hex[:12]}"
         self.url = f"s3://{self.name}/shop"
-        self.env = {"EMBER_STORE": self.url, "EMBER_S3_ENDPOINT": moto.url, "EMBER_S3_PATH_STYLE": "true"}
+        # Patient enough that moto on a busy machine is never asked twice.
+        self.env = {
+            "EMBER_STORE": self.url,
+            "EMBER_S3_ENDPOINT": moto.url,
+            "EMBER_S3_PATH_STYLE": "true",
+            "EMBER_STORE_TIMEOUT_SECONDS": "30",
+        }
         self.client = boto3.client(
             "s3",
             endpoint_url=moto.url,

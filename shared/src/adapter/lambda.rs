@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::Request;
 use lambda_http::RequestExt as _;
+use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
 use crate::api::{ApiError, Deadline};
@@ -22,11 +23,17 @@ pub(super) fn is_runtime() -> bool {
     std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_some()
 }
 
-/// Answers events until Lambda ends the process.
+/// How long the first event is not asked for while the model loads: Lambda starts a function over that is not there
+/// after ten seconds. It has its full share of the CPU until then.
+const INIT: Duration = Duration::from_secs(8);
+
+/// Answers events until Lambda ends the process. The first one is asked for when `preload` has ended, or takes too long:
+/// it then goes on while the event's request waits for the same load.
 ///
 /// # Errors
 /// A runtime interface that can't be spoken to, in words.
-pub(super) async fn run(routes: Router, mode: InvokeMode) -> Result<(), String> {
+pub(super) async fn run(routes: Router, mode: InvokeMode, preload: JoinHandle<()>) -> Result<(), String> {
+    drop(tokio::time::timeout(INIT, preload).await);
     let service = tower::service_fn(move |request: lambda_http::Request| {
         let deadline = deadline(&request);
         let answer = routes.clone().oneshot(to_axum(request, deadline));

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::body::json_response;
 use super::dialect::Dialect;
 use crate::engine::EngineError;
-use crate::model::{LoadError, Manifest, ModelError, PackageError, Task};
+use crate::model::{LoadError, Manifest, ModelError, ModelName, PackageError, Task};
 use crate::store::StoreError;
 use crate::task::text::TextError;
 use crate::task::{InputError, PredictError};
@@ -107,6 +107,11 @@ impl ApiError {
 
     pub(super) fn empty_input(name: &str) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "empty_input", format!("`{name}` cannot be empty"))
+    }
+
+    /// A model that is not asked for yet: whoever asks for it waits.
+    pub(super) fn loading(model: &ModelName) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "model_loading", format!("model {model} is still being loaded"))
     }
 
     pub(crate) fn deadline() -> Self {
@@ -226,6 +231,8 @@ impl From<&StoreError> for ApiError {
         let (status, code) = match error {
             StoreError::UnknownModel { .. } => (StatusCode::NOT_FOUND, "unknown_model"),
             StoreError::MissingPackage { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "package_missing"),
+            StoreError::TooLarge { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "package_unsupported"),
+            StoreError::Interrupted => (StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
             StoreError::Pointer { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "package_corrupt"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "store_unreachable"),
         };

@@ -88,6 +88,13 @@ impl Cell {
         }
     }
 
+    /// Sees to it that the model is loaded, or being loaded.
+    pub(super) fn begin(self: &Arc<Self>) {
+        if self.loaded().is_none() {
+            drop(self.start_loading());
+        }
+    }
+
     /// Joins the load that is under way, or starts one. It goes on if whoever asked goes away.
     fn start_loading(self: &Arc<Self>) -> watch::Receiver<Option<Outcome>> {
         let mut work = self.work();
@@ -150,6 +157,7 @@ impl Cell {
 
     async fn load(&self) -> Result<Arc<Model>, LoadError> {
         let timeline = Arc::new(Timeline::of_process());
+        self.store.connect(&timeline).await?;
         let start = Instant::now();
         let digest = self.store.current(&self.name).await?;
         timeline.end(Step::Pointer, start);
@@ -158,12 +166,11 @@ impl Cell {
 
     async fn load_package(&self, digest: &Digest, timeline: Arc<Timeline>) -> Result<Arc<Model>, LoadError> {
         let start = Instant::now();
-        let bytes = self.store.package(&self.name, digest).await?;
-        timeline.end(Step::Download, start);
+        let package = self.store.package(&self.name, digest, &timeline).await?;
         let (name, digest) = (self.name.clone(), *digest);
         let planned = tokio::task::spawn_blocking(move || {
             let package = timeline
-                .measure(Step::Digest, || Package::open_as(bytes, &digest))
+                .measure(Step::Digest, || Package::open_hashed(package, &digest))
                 .map_err(|source| LoadError::Package { model: name.clone(), source })?;
             let found = package.manifest().name.clone();
             if found != name {

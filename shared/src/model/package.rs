@@ -8,7 +8,7 @@ use tract_core::prelude::Tensor;
 
 use super::layout::{self, GRAPH, TOKENIZER};
 use super::manifest::{FORMAT, Section};
-use super::{Digest, Dtype, Manifest, PackageBytes};
+use super::{Digest, Dtype, Hashed, Manifest, PackageBytes};
 use crate::engine::tensor;
 
 /// A package whose every byte has been checked against its digests.
@@ -106,12 +106,20 @@ impl Package {
     /// # Errors
     /// As [`Package::open`]; another intact package is [`PackageError::Digest`].
     pub fn open_as(bytes: PackageBytes, expected: &Digest) -> Result<Self, PackageError> {
-        let got = Digest::of(&bytes);
+        Self::open_hashed(Hashed::of(bytes), expected)
+    }
+
+    /// Opens the package with this digest, of bytes that were hashed as they came.
+    ///
+    /// # Errors
+    /// As [`Package::open_as`].
+    pub fn open_hashed(hashed: Hashed, expected: &Digest) -> Result<Self, PackageError> {
+        let got = *hashed.digest();
         if got != *expected {
-            Self::open(bytes)?;
+            Self::open(hashed.into_bytes())?;
             return Err(PackageError::Digest { expected: *expected, got });
         }
-        Self::parse(bytes, got)
+        Self::parse(hashed.into_bytes(), got)
     }
 
     /// Reads header and manifest; the sections' bytes remain to be checked.

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use tracing::error;
+
 use super::cell::{Cell, LoadError};
 use super::{Model, ModelName};
 use crate::store::{Store, StoreError};
@@ -16,6 +18,7 @@ pub struct Models {
     /// `None` serves every model of the store.
     served: Option<Vec<ModelName>>,
     refresh: Option<Duration>,
+    preload: bool,
     cells: RwLock<HashMap<ModelName, Arc<Cell>>>,
 }
 
@@ -41,7 +44,42 @@ impl Models {
         default: Option<ModelName>,
         refresh: Option<Duration>,
     ) -> Self {
-        Self { store: Arc::new(store), default, served, refresh, cells: RwLock::default() }
+        Self { store: Arc::new(store), default, served, refresh, preload: false, cells: RwLock::default() }
+    }
+
+    /// Has the default model loaded before it is asked for: [`Models::preload`] does it, and readiness waits for it.
+    #[must_use]
+    pub fn with_preload(self, preload: bool) -> Self {
+        Self { preload, ..self }
+    }
+
+    /// Loads the default model, if it is to be loaded before it is asked for. Where that fails the log says why, and the
+    /// next request for it tries again.
+    pub async fn preload(&self) {
+        if !self.preload {
+            return;
+        }
+        match self.default_name().await {
+            Ok(Some(name)) => drop(self.get(&name).await),
+            Ok(None) => {}
+            Err(error) => error!(%error, "models not listed; none is loaded before it is asked for"),
+        }
+    }
+
+    /// The default model, where it is to be loaded before it is asked for and is not: from now on it is being loaded.
+    ///
+    /// # Errors
+    /// A store that can't be listed.
+    pub async fn still_loading(&self) -> Result<Option<ModelName>, StoreError> {
+        let missing = |model: &ModelStatus| self.preload && model.default && !model.loaded;
+        let Some(model) = self.list().await?.into_iter().find(missing) else { return Ok(None) };
+        self.cell(&model.name).begin();
+        Ok(Some(model.name))
+    }
+
+    /// Begins to keep what was downloaded for the next start: to be called when an answer is out.
+    pub fn keep_downloaded(&self) {
+        self.store.keep_downloaded();
     }
 
     /// The model of this name, loaded if need be.

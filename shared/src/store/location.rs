@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::Patience;
+
 /// Where a store is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
@@ -26,6 +28,8 @@ pub struct S3Settings {
     pub endpoint: Option<String>,
     /// Whether the bucket is in the path and not in the host name; by default with an endpoint of one's own.
     pub path_style: Option<bool>,
+    /// How patiently it is read.
+    pub patience: Patience,
 }
 
 /// A text that names no store.

@@ -1,69 +1,100 @@
 //! A store in a bucket: AWS S3, or anything that speaks its protocol. The client is built on first use.
 
-use aws_config::{BehaviorVersion, Region};
+mod client;
+mod object;
+
+use std::sync::Arc;
+
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::timeout::TimeoutConfig;
-use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_smithy_http_client::tls;
 use tokio::sync::OnceCell;
 
-use std::time::Duration;
+use client::Clients;
+use object::Object;
 
+use super::download;
+use super::fault::{Fault, hedged, retry};
 use super::{Location, S3Settings, StoreError};
-use crate::model::{ModelName, PackageBytes};
+use crate::model::{Digest, Hashed, ModelName, PackageBytes};
+use crate::telemetry::cold_start::Timeline;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest pointer that is read: it holds a digest.
+const LONGEST_POINTER: u64 = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct S3Store {
+    place: Arc<Place>,
+    clients: OnceCell<Clients>,
+}
+
+/// Where the keys of a store are.
+#[derive(Debug)]
+struct Place {
     bucket: String,
     prefix: String,
     settings: S3Settings,
-    client: OnceCell<Client>,
 }
 
 impl S3Store {
     pub(super) fn new(bucket: String, prefix: String, settings: S3Settings) -> Self {
-        Self { bucket, prefix, settings, client: OnceCell::new() }
+        Self { place: Arc::new(Place { bucket, prefix, settings }), clients: OnceCell::new() }
     }
 
     /// A pointer's bytes and its ETag.
     pub(super) async fn read_pointer(&self, key: &str) -> Result<Option<(Vec<u8>, String)>, StoreError> {
-        let Some((bytes, etag)) = self.get(key).await? else { return Ok(None) };
-        Ok(Some((bytes.to_vec(), etag)))
+        let object = self.object(key).await?;
+        let patience = &self.place.settings.patience;
+        let pointer = retry(patience, || hedged(patience, || object.whole(LONGEST_POINTER))).await;
+        self.place.found(key, pointer)
     }
 
-    pub(super) async fn read_package(&self, key: &str) -> Result<Option<PackageBytes>, StoreError> {
-        Ok(self.get(key).await?.map(|(bytes, _)| bytes.into()))
+    /// Builds the client.
+    pub(super) async fn connect(&self) -> Result<(), StoreError> {
+        self.clients().await.map(drop)
+    }
+
+    pub(super) async fn read_package(
+        &self,
+        key: &str,
+        digest: &Digest,
+        timeline: &Timeline,
+    ) -> Result<Option<Hashed>, StoreError> {
+        let object = Arc::new(self.object(key).await?);
+        let package = download::download(object, self.place.settings.patience, digest, timeline).await;
+        self.place.found(key, package)
+    }
+
+    async fn object(&self, key: &str) -> Result<Object, StoreError> {
+        let client = self.clients().await?.reading.clone();
+        Ok(Object::new(client, Arc::clone(&self.place), self.place.key(key)))
     }
 
     pub(super) async fn list(&self) -> Result<Vec<ModelName>, StoreError> {
-        let folder = format!("{}models/", self.prefix);
-        let mut pages = self
-            .client()
-            .await
-            .list_objects_v2()
-            .bucket(&self.bucket)
-            .prefix(&folder)
-            .delimiter("/")
-            .into_paginator()
-            .send();
-        let mut names = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| self.error(&folder, &error))?;
+        let folder = format!("{}models/", self.place.prefix);
+        let client = &self.clients().await?.reading;
+        let (mut names, mut next) = (Vec::new(), None);
+        loop {
+            let request = client.list_objects_v2().bucket(&self.place.bucket).prefix(&folder).delimiter("/");
+            let request = request.set_continuation_token(next);
+            let patience = &self.place.settings.patience;
+            let page = || async { request.clone().send().await.map_err(|error| self.place.fault(&folder, &error)) };
+            let page = self.place.found("models/", retry(patience, || hedged(patience, page)).await)?;
+            let Some(page) = page else { return Ok(names) };
             let found = page.common_prefixes().iter().filter_map(|prefix| prefix.prefix());
             names.extend(found.filter_map(|name| name.strip_prefix(&folder)?.trim_end_matches('/').parse().ok()));
+            next = page.next_continuation_token;
+            if next.is_none() {
+                return Ok(names);
+            }
         }
-        Ok(names)
     }
 
     pub(super) async fn write_package(&self, key: &str, bytes: PackageBytes) -> Result<(), StoreError> {
         let body = ByteStream::new(SdkBody::from(bytes.to_vec()));
-        let request = self.client().await.put_object().bucket(&self.bucket).key(self.key(key)).body(body);
-        request.send().await.map(drop).map_err(|error| self.error(key, &error))
+        let key = self.place.key(key);
+        let request = self.client().await?.put_object().bucket(&self.place.bucket).key(&key).body(body);
+        request.send().await.map(drop).map_err(|error| self.place.error(&key, &error))
     }
 
     /// Replaces the pointer if its ETag still is `expected`, `None` meaning that there is none; answers whether it was.
@@ -73,7 +104,8 @@ impl S3Store {
         pointer: Vec<u8>,
         expected: Option<&str>,
     ) -> Result<bool, StoreError> {
-        let request = self.client().await.put_object().bucket(&self.bucket).key(self.key(key));
+        let key = self.place.key(key);
+        let request = self.client().await?.put_object().bucket(&self.place.bucket).key(&key);
         let request = request.content_type("application/json").cache_control("no-cache").body(pointer.into());
         let request = match expected {
             Some(etag) => request.if_match(etag),
@@ -82,36 +114,63 @@ impl S3Store {
         match request.send().await {
             Ok(_) => Ok(true),
             Err(error) if matches!(status(&error), Some(409 | 412)) => Ok(false),
-            Err(error) => Err(self.error(key, &error)),
+            Err(error) => Err(self.place.error(&key, &error)),
         }
     }
 
-    async fn get(&self, key: &str) -> Result<Option<(bytes::Bytes, String)>, StoreError> {
-        let request = self.client().await.get_object().bucket(&self.bucket).key(self.key(key));
-        let object = match request.send().await {
-            Ok(object) => object,
-            Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
-            Err(error) => return Err(self.error(key, &error)),
-        };
-        let etag = object.e_tag().unwrap_or_default().to_owned();
-        let body = object.body.collect().await.map_err(|error| StoreError::Unreachable {
-            store: self.describe(),
-            reason: format!("{key} broke off: {error}"),
-        })?;
-        Ok(Some((body.into_bytes(), etag)))
+    async fn client(&self) -> Result<&Client, StoreError> {
+        Ok(&self.clients().await?.trying_again)
     }
 
-    async fn client(&self) -> &Client {
-        self.client.get_or_init(|| build_client(&self.settings)).await
+    async fn clients(&self) -> Result<&Clients, StoreError> {
+        let settings = &self.place.settings;
+        let built = self.clients.get_or_try_init(|| Clients::build(settings)).await;
+        built.map_err(|reason| StoreError::Unreachable { store: self.place.describe(), reason })
     }
+}
 
+impl Place {
     fn key(&self, key: &str) -> String {
         format!("{}{key}", self.prefix)
     }
 
     fn describe(&self) -> String {
-        let Self { bucket, prefix, settings, .. } = self;
+        let Self { bucket, prefix, settings } = self;
         Location::S3 { bucket: bucket.clone(), prefix: prefix.clone(), settings: settings.clone() }.to_string()
+    }
+
+    /// What a read came to: `None` where there is no such object.
+    fn found<T>(&self, key: &str, outcome: Result<T, Fault>) -> Result<Option<T>, StoreError> {
+        match outcome {
+            Ok(found) => Ok(Some(found)),
+            Err(Fault::Missing) => Ok(None),
+            Err(Fault::Final(error)) => Err(error),
+            Err(Fault::Passing(reason) | Fault::Changed(reason)) => {
+                Err(StoreError::Unreachable { store: self.describe(), reason: format!("{}: {reason}", self.key(key)) })
+            }
+        }
+    }
+
+    /// What is to be done about a read that failed.
+    fn fault<E>(&self, key: &str, error: &SdkError<E>) -> Fault
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        match (error.code(), status(error)) {
+            (Some("NoSuchBucket"), _) => return Fault::Final(self.error(key, error)),
+            (Some("NoSuchKey"), _) | (_, Some(404)) => return Fault::Missing,
+            (_, Some(412 | 416)) => return Fault::Changed(reason(error)),
+            (Some("SlowDown" | "RequestTimeout" | "InternalError"), _) | (_, Some(408 | 429 | 500..)) => {
+                return Fault::Passing(reason(error));
+            }
+            _ => {}
+        }
+        match error {
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+                Fault::Passing(reason(error))
+            }
+            _ => Fault::Final(self.error(key, error)),
+        }
     }
 
     fn error<E>(&self, key: &str, error: &SdkError<E>) -> StoreError
@@ -119,47 +178,27 @@ impl S3Store {
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
         let store = self.describe();
-        let reason = match (error.code(), error.message()) {
-            (Some(code), message) => format!("{code}: {}", message.unwrap_or("no message")),
-            _ => DisplayErrorContext(error).to_string(),
-        };
+        let reason = reason(error);
         if error.code() == Some("NoSuchBucket") {
             return StoreError::MissingBucket { store, bucket: self.bucket.clone() };
         }
         match status(error) {
-            Some(401 | 403) => StoreError::Denied { store, key: self.key(key), reason },
+            Some(401 | 403) => StoreError::Denied { store, key: key.to_owned(), reason },
             _ => StoreError::Unreachable { store, reason },
         }
     }
 }
 
-fn status<E>(error: &SdkError<E>) -> Option<u16> {
-    error.raw_response().map(|response| response.status().as_u16())
+fn reason<E>(error: &SdkError<E>) -> String
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    match (error.code(), error.message()) {
+        (Some(code), message) => format!("{code}: {}", message.unwrap_or("no message")),
+        _ => DisplayErrorContext(error).to_string(),
+    }
 }
 
-/// Builds the client with ring for TLS: the alternative costs 40 ms of a cold start.
-async fn build_client(settings: &S3Settings) -> Client {
-    let http = || aws_smithy_http_client::Builder::new();
-    let https = http().tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring)).build_https();
-    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(FIRST_BYTE_TIMEOUT).build();
-    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(https).timeout_config(timeouts);
-    if let Some(endpoint) = &settings.endpoint {
-        loader = loader.endpoint_url(endpoint);
-        let has_region = ["AWS_REGION", "AWS_DEFAULT_REGION"].iter().any(|name| std::env::var_os(name).is_some());
-        if !has_region {
-            loader = loader.region(Region::from_static("us-east-1"));
-        }
-    }
-    let path_style = settings.path_style.unwrap_or(settings.endpoint.is_some());
-    let mut config = aws_sdk_s3::config::Builder::from(&loader.load().await);
-    if settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
-        // Without TLS no root certificates are loaded; credentials may still come over the other client.
-        config = config.http_client(http().build_http());
-    }
-    let config = config
-        .force_path_style(path_style)
-        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        .build();
-    Client::from_conf(config)
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
 }

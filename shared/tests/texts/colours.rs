@@ -139,5 +139,5 @@ pub(crate) async fn server(root: &Path, models: &[Colours]) -> Router {
         "EMBER_THREADS" => Some("2".to_owned()),
         _ => None,
     };
-    api::all(&Config::read(settings).unwrap())
+    api::all(&Config::read(settings).unwrap()).routes
 }

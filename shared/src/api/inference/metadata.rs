@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::{Answer, VERSION, check_version, fields};
-use crate::api::{Api, models};
+use crate::api::{Api, ApiError, models};
 use crate::model::{Dim, Dtype, TensorSpec};
 
 pub(super) async fn server() -> Response {
@@ -28,14 +28,16 @@ pub(super) async fn live() -> Response {
     fields(&Live { live: true })
 }
 
-/// Ready means that the store answers.
+/// Ready means that the store answers, and that the model that is loaded at start is loaded.
 pub(super) async fn ready(State(api): State<Arc<Api>>) -> Answer {
     #[derive(Serialize)]
     struct Ready {
         ready: bool,
     }
-    api.models.list().await?;
-    Ok(fields(&Ready { ready: true }))
+    match api.models.still_loading().await? {
+        Some(model) => Err(ApiError::loading(&model).into()),
+        None => Ok(fields(&Ready { ready: true })),
+    }
 }
 
 /// A model is ready once it is loaded; asking loads it.
