@@ -165,7 +165,7 @@ const CACHE: Variable = variable(
     "the memory for keys and values, of running requests and for those to come",
 );
 const CACHE_FORMAT: Variable =
-    variable("EMBER_CACHE_FORMAT", "f32 or f16", "f16", "how keys and values are kept in memory");
+    variable("EMBER_CACHE_FORMAT", "f32, f16 or int8", "f16", "how keys and values are kept in memory");
 const SPECULATE: Variable = variable(
     "EMBER_SPECULATE",
     "true or false",
@@ -316,10 +316,11 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
     }
 
     fn generate(&self) -> Result<generate::Settings, ConfigError> {
+        let formats = [("f16", CacheFormat::F16), ("f32", CacheFormat::F32), ("int8", CacheFormat::Int8)];
         Ok(generate::Settings {
             context_tokens: self.positive(&CONTEXT)?,
             cache_bytes: self.positive(&CACHE)?.unwrap_or(256 * 1024 * 1024),
-            cache_format: self.one_of(&CACHE_FORMAT, &[("f16", CacheFormat::F16), ("f32", CacheFormat::F32)])?,
+            cache_format: self.one_of(&CACHE_FORMAT, &formats)?,
             speculate: self.parsed(&SPECULATE)?.unwrap_or(true),
         })
     }

@@ -97,12 +97,11 @@ impl CausalAttention<'_> {
     }
 
     fn holds(&self, reading: &Reading<'_>) -> bool {
-        let end = self.room.start + self.room.len();
         let format = reading.blocks.first().map(|block| block.format());
         reading.qkv.len() == reading.tokens * self.stride()
             && reading.angles.len() == reading.tokens * self.rotary_width
             && reading.blocks.len() * BLOCK_TOKENS >= reading.past + reading.tokens
-            && reading.blocks.iter().all(|block| Some(block.format()) == format && block.len() >= end)
+            && reading.blocks.iter().all(|block| Some(block.format()) == format && block.reaches(self.room.end()))
     }
 
     /// Writes the new tokens' keys and values into the cache, then `[tokens][heads * head_width]` of all readings, one after

@@ -94,6 +94,23 @@ impl Narrow for f32 {
     }
 }
 
+impl Element for i8 {
+    #[inline(always)]
+    unsafe fn load<L: Lanes>(from: *const Self) -> L::V {
+        // SAFETY: the caller's promise.
+        unsafe { L::load_i8(from) }
+    }
+}
+
+/// Rounded to a whole number; from -127 to 127.
+impl Narrow for i8 {
+    #[inline(always)]
+    unsafe fn store<L: Lanes>(to: *mut Self, v: L::V) {
+        // SAFETY: the caller's promise.
+        unsafe { L::store_i8(to, v) }
+    }
+}
+
 /// A number in half precision, as bits.
 #[derive(Clone, Copy)]
 #[repr(transparent)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use emberlite_kernels::cache::Extent;
 use tract_core::internal::DimLike as _;
 use tract_core::prelude::{DatumType, Tensor, TypedModel};
 
@@ -69,7 +70,7 @@ impl Decoder {
 
     /// How many bytes of cache a token takes.
     pub fn token_bytes(&self, format: CacheFormat) -> usize {
-        self.shape.numbers * format.bytes() / emberlite_kernels::cache::BLOCK_TOKENS
+        self.shape.block_bytes(format) / emberlite_kernels::cache::BLOCK_TOKENS
     }
 
     /// How long a row of logits is.
@@ -131,7 +132,7 @@ fn cache_shape(model: &TypedModel) -> Result<CacheShape, EngineError> {
     if layers.is_empty() {
         return Err(EngineError::Decoder("it has no attention over a cache".to_owned()));
     }
-    let mut numbers = 0;
+    let mut extent = Extent::default();
     let mut rooms = Vec::with_capacity(layers.len());
     for (layer, attention) in layers.into_iter().enumerate() {
         if attention.layer() != layer {
@@ -140,11 +141,11 @@ fn cache_shape(model: &TypedModel) -> Result<CacheShape, EngineError> {
                 "expected one attention for layer {layer}, then came layer {got}"
             )));
         }
-        let room = attention.room(numbers);
-        numbers += room.len();
+        let room = attention.room(extent);
+        extent = room.end();
         rooms.push(room);
     }
-    Ok(CacheShape { rooms: rooms.into(), numbers })
+    Ok(CacheShape { rooms: rooms.into(), extent })
 }
 
 /// The width of the logits.

@@ -2,15 +2,22 @@
 
 use std::sync::Arc;
 
-use emberlite_kernels::cache::{BLOCK_TOKENS, Block, CacheFormat, Room};
+use emberlite_kernels::cache::{BLOCK_TOKENS, Block, CacheFormat, Extent, Room};
 
 /// What the blocks of a model's caches are like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CacheShape {
     /// Where each layer's keys and values are in a block.
     pub(super) rooms: Arc<[Room]>,
-    /// How many numbers a block has.
-    pub(super) numbers: usize,
+    /// How much a block has.
+    pub(super) extent: Extent,
+}
+
+impl CacheShape {
+    /// How many bytes a block has.
+    pub(super) fn block_bytes(&self, format: CacheFormat) -> usize {
+        format.bytes(self.extent)
+    }
 }
 
 /// The keys and values of what one sequence has read.
@@ -61,7 +68,7 @@ impl Sequence {
 
     /// How many bytes the cache has, shared ones included.
     pub fn bytes(&self) -> usize {
-        self.blocks.len() * self.shape.numbers * self.format.bytes()
+        self.blocks.len() * self.shape.block_bytes(self.format)
     }
 
     /// Gives the blocks away, with room of its own for `tokens` more.
@@ -74,7 +81,7 @@ impl Sequence {
             }
         }
         let needed = (self.len + tokens).div_ceil(BLOCK_TOKENS);
-        blocks.resize_with(needed.max(blocks.len()), || Arc::new(Block::new(self.format, self.shape.numbers)));
+        blocks.resize_with(needed.max(blocks.len()), || Arc::new(Block::new(self.format, self.shape.extent)));
         blocks
     }
 

@@ -2,7 +2,10 @@
 
 mod opl;
 
-use emberlite_kernels::{CausalAttention as Kernel, Isa, Reading, cache::Room};
+use emberlite_kernels::{
+    CausalAttention as Kernel, Isa, Reading,
+    cache::{Extent, Room},
+};
 pub(super) use opl::register;
 use tract_nnef::internal::*;
 
@@ -101,7 +104,7 @@ impl CausalAttention {
     }
 
     /// The room that its keys and values take, from `start` on.
-    pub(crate) fn room(&self, start: usize) -> Room {
+    pub(crate) fn room(&self, start: Extent) -> Room {
         Room { start, key_heads: self.key_heads, head_width: self.head_width }
     }
 
@@ -129,7 +132,7 @@ impl CausalAttention {
         if expected != Some(terms) || self.layer >= MOST {
             return Err(format!("layer {} with {terms} terms: expected {expected:?}", self.layer));
         }
-        if !self.kernel(self.room(0)).fits() {
+        if !self.kernel(self.room(Extent::default())).fits() {
             let turned = 2 * self.frequencies;
             return Err(format!("{heads} heads of {head_width}, {key_heads} of keys, {turned} numbers rotated"));
         }

@@ -1,11 +1,17 @@
 //! Heads on their way in: normed, rotated, and written into the cache.
 
+use std::ptr::null_mut;
 use std::sync::Arc;
 
 use super::{BlockInUse, CausalAttention, Reading};
-use crate::cache::{BLOCK_TOKENS, Block, Room};
-use crate::lanes::{Half, Lanes, Narrow, WIDEST, tiers};
+use crate::cache::{BLOCK_TOKENS, Block, Cached, Room};
+use crate::lanes::{Half, Lanes, WIDEST, tiers};
 use crate::{Isa, scratch};
+
+/// The greatest of the whole numbers that a number of 8 bits is kept as.
+const LEVELS: f32 = 127.0;
+/// A head whose numbers are all smaller is kept as zeros: what it would be multiplied by has no end.
+const NOTHING: f32 = 1e-36;
 
 /// What is done to a head before it meets others.
 #[derive(Clone, Copy)]
@@ -115,22 +121,29 @@ unsafe fn store_lanes<L: Lanes>(attention: &CausalAttention<'_>, rows: Rows, blo
     // SAFETY: the caller's promise; the memory has two padded heads.
     unsafe {
         match block {
-            Block::F32(numbers) => store_rows::<L, f32>(attention, rows, numbers.as_mut_ptr(), memory),
-            Block::F16(numbers) => store_rows::<L, Half>(attention, rows, numbers.as_mut_ptr().cast(), memory),
+            Block::F32(numbers) => store_rows::<L, f32>(attention, rows, numbers.as_mut_ptr(), null_mut(), memory),
+            Block::F16(numbers) => {
+                store_rows::<L, Half>(attention, rows, numbers.as_mut_ptr().cast(), null_mut(), memory);
+            }
+            Block::Int8 { numbers, scales } => {
+                store_rows::<L, i8>(attention, rows, numbers.as_mut_ptr(), scales.as_mut_ptr(), memory);
+            }
         }
     }
 }
 
 #[inline(always)]
-unsafe fn store_rows<L: Lanes, E: Narrow>(
+unsafe fn store_rows<L: Lanes, E: Cached>(
     attention: &CausalAttention<'_>,
     rows: Rows,
     block: *mut E,
+    scales: *mut f32,
     memory: *mut f32,
 ) {
     let room: Room = attention.room;
     let (width, padded) = (room.head_width, room.value_stride());
-    // SAFETY: the block has the room, the rows are within what the caller checked, the memory has two padded heads.
+    // SAFETY: the block and its scales have the room, the rows are within what the caller checked, the memory has two padded
+    // heads.
     unsafe {
         let narrow = memory.add(padded).cast::<E>();
         for i in width..padded {
@@ -148,6 +161,9 @@ unsafe fn store_rows<L: Lanes, E: Narrow>(
             };
             for head in 0..room.key_heads {
                 turn::<L>(how, heads.add(head * width), width, memory);
+                if E::SCALED {
+                    *scales.add(room.key_scales(head) + place) = fit::<L>(memory, padded);
+                }
                 for i in (0..padded).step_by(L::WIDTH) {
                     E::store::<L>(narrow.add(i), L::load(memory.add(i)));
                 }
@@ -156,11 +172,36 @@ unsafe fn store_rows<L: Lanes, E: Narrow>(
                     *keys.add(i * BLOCK_TOKENS + place) = *narrow.add(i);
                 }
                 memory.copy_from_nonoverlapping(heads.add((room.key_heads + head) * width), width);
+                if E::SCALED {
+                    *scales.add(room.value_scales(head) + place) = fit::<L>(memory, padded);
+                }
                 let values = block.add(room.values(head) + place * padded);
                 for i in (0..padded).step_by(L::WIDTH) {
                     E::store::<L>(values.add(i), L::load(memory.add(i)));
                 }
             }
         }
+    }
+}
+
+/// Brings numbers to -127 to 127, and tells by what they are to be multiplied again.
+///
+/// # Safety
+/// The contract of [`Lanes`]; there are `padded` numbers, whole vectors.
+#[inline(always)]
+unsafe fn fit<L: Lanes>(numbers: *mut f32, padded: usize) -> f32 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mut greatest = L::splat(0.0);
+        for i in (0..padded).step_by(L::WIDTH) {
+            let v = L::load(numbers.add(i));
+            greatest = L::max(greatest, L::max(v, L::sub(L::splat(0.0), v)));
+        }
+        let greatest = L::greatest(greatest);
+        let factor = if greatest < NOTHING { 0.0 } else { LEVELS / greatest };
+        for i in (0..padded).step_by(L::WIDTH) {
+            L::store(numbers.add(i), L::mul(L::load(numbers.add(i)), L::splat(factor)));
+        }
+        greatest / LEVELS
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::heads::{Turn, turn};
 use super::{CausalAttention, Reading, TOKENS, Task};
-use crate::cache::{BLOCK_TOKENS, Block, Cached};
+use crate::cache::{BLOCK_TOKENS, Block, Cached, scales_of};
 use crate::lanes::{Half, Lanes, WIDEST, tiers};
 use crate::math::tanh;
 use crate::softmax::{soften, write_scaled};
@@ -66,6 +66,7 @@ unsafe fn lanes<L: Lanes>(
         match reading.blocks.first().map(|block| &**block) {
             Some(Block::F32(_)) => all::<L, f32>(attention, reading, task, memory, out),
             Some(Block::F16(_)) => all::<L, Half>(attention, reading, task, memory, out),
+            Some(Block::Int8 { .. }) => all::<L, i8>(attention, reading, task, memory, out),
             None => {}
         }
     }
@@ -172,6 +173,9 @@ unsafe fn meet<L: Lanes, E: Cached>(
                 };
                 let target = Target { out: scores.add(index * BLOCK_TOKENS), stride: SCORES_STRIDE, add: false };
                 store_product::<L, E>(rows.count, BLOCK_TOKENS / L::WIDTH, operands, target);
+                if E::SCALED {
+                    weigh::<L>(target.out, rows.count, scales_of(block).add(room.key_scales(task.head)));
+                }
             }
             let count = blocks.len() * BLOCK_TOKENS;
             for m in 0..rows.count {
@@ -193,8 +197,12 @@ unsafe fn meet<L: Lanes, E: Cached>(
                 }
             }
             for (index, block) in reading.blocks[blocks.clone()].iter().enumerate() {
+                let weights = scores.add(index * BLOCK_TOKENS);
+                if E::SCALED {
+                    weigh::<L>(weights, rows.count, scales_of(block).add(room.value_scales(task.head)));
+                }
                 let operands = Operands {
-                    a: scores.add(index * BLOCK_TOKENS),
+                    a: weights,
                     a_stride: SCORES_STRIDE,
                     b: E::of(block).add(room.values(task.head)),
                     b_stride: plan.width,
@@ -207,6 +215,24 @@ unsafe fn meet<L: Lanes, E: Cached>(
         }
     }
     sums
+}
+
+/// Multiplies the rows' numbers for the tokens of a block by the tokens' scales.
+///
+/// # Safety
+/// The contract of [`Lanes`]; there are `count` rows, [`SCORES_STRIDE`] apart, and a scale for each token of a block.
+#[inline(always)]
+unsafe fn weigh<L: Lanes>(rows: *mut f32, count: usize, scales: *const f32) {
+    for i in (0..BLOCK_TOKENS).step_by(L::WIDTH) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let scale = L::load(scales.add(i));
+            for m in 0..count {
+                let number = rows.add(m * SCORES_STRIDE + i);
+                L::store(number, L::mul(L::load(number), scale));
+            }
+        }
+    }
 }
 
 /// `cap * tanh(score / cap)`

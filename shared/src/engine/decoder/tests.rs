@@ -86,6 +86,8 @@ fn near(got: &[Vec<f32>], expected: &[Vec<f32>]) {
     }
 }
 
+const CACHES: [CacheFormat; 3] = [CacheFormat::F32, CacheFormat::F16, CacheFormat::Int8];
+
 const FORMATS: [WeightFormat; 5] =
     [WeightFormat::F32, WeightFormat::F16, WeightFormat::Bf16, WeightFormat::Int8, WeightFormat::Q4];
 
@@ -93,7 +95,7 @@ const FORMATS: [WeightFormat; 5] =
 fn token_by_token_gives_what_reading_at_once_gives() {
     for format in FORMATS {
         let decoder = decoder(format);
-        for cache in [CacheFormat::F32, CacheFormat::F16] {
+        for cache in CACHES {
             let at_once = read(&decoder, &mut decoder.sequence(cache), &PROMPT);
             assert!(at_once.iter().all(|row| row.len() == VOCABULARY && row.iter().all(|x| x.is_finite())));
             assert_ne!(at_once[0], at_once[1]);
@@ -133,14 +135,16 @@ fn sequences_that_share_a_step_do_not_meet() {
 fn a_truncated_sequence_reads_on_as_if_it_had_never_read_more() {
     let decoder = decoder(WeightFormat::F32);
     let long: Vec<u32> = (0..70).map(|i| i % 50).collect();
-    let expected = read(&decoder, &mut decoder.sequence(CacheFormat::F32), &long);
-    for kept in [0, 1, 31, 32, 33, 64] {
-        let mut sequence = decoder.sequence(CacheFormat::F32);
-        read(&decoder, &mut sequence, &[&long[..kept], &[9; 40]].concat());
-        sequence.truncate(kept);
-        sequence.truncate(100);
-        assert_eq!(sequence.len(), kept);
-        near(&read(&decoder, &mut sequence, &long[kept..]), &expected[kept..]);
+    for cache in CACHES {
+        let expected = read(&decoder, &mut decoder.sequence(cache), &long);
+        for kept in [0, 1, 31, 32, 33, 64] {
+            let mut sequence = decoder.sequence(cache);
+            read(&decoder, &mut sequence, &[&long[..kept], &[9; 40]].concat());
+            sequence.truncate(kept);
+            sequence.truncate(100);
+            assert_eq!(sequence.len(), kept);
+            near(&read(&decoder, &mut sequence, &long[kept..]), &expected[kept..]);
+        }
     }
 }
 
@@ -148,29 +152,54 @@ fn a_truncated_sequence_reads_on_as_if_it_had_never_read_more() {
 fn forks_share_what_they_have_read_and_nothing_more() {
     let decoder = decoder(WeightFormat::F32);
     let long: Vec<u32> = (0..70).map(|i| i % 50).collect();
-    let mut sequence = decoder.sequence(CacheFormat::F16);
-    let expected = read(&decoder, &mut sequence, &long);
-    for kept in [20, 32, 40] {
-        let mut fork = sequence.fork(kept);
-        assert_eq!(fork.len(), kept);
-        read(&decoder, &mut fork, &[11, 12, 13]);
-        let mut other = sequence.fork(kept);
-        near(&read(&decoder, &mut other, &long[kept..]), &expected[kept..]);
+    for cache in CACHES {
+        let mut sequence = decoder.sequence(cache);
+        let expected = read(&decoder, &mut sequence, &long);
+        for kept in [20, 32, 40] {
+            let mut fork = sequence.fork(kept);
+            assert_eq!(fork.len(), kept);
+            read(&decoder, &mut fork, &[11, 12, 13]);
+            let mut other = sequence.fork(kept);
+            near(&read(&decoder, &mut other, &long[kept..]), &expected[kept..]);
+        }
+        assert_eq!(sequence.fork(100).len(), 70);
+        sequence.truncate(69);
+        near(&read(&decoder, &mut sequence, &long[69..]), &expected[69..]);
     }
-    assert_eq!(sequence.fork(100).len(), 70);
-    sequence.truncate(69);
-    near(&read(&decoder, &mut sequence, &long[69..]), &expected[69..]);
 }
 
 #[test]
 fn a_cache_is_as_large_as_it_says() {
     let decoder = decoder(WeightFormat::F32);
-    let mut sequence = decoder.sequence(CacheFormat::F16);
-    assert_eq!((sequence.bytes(), sequence.is_empty()), (0, true));
-    read(&decoder, &mut sequence, &[1; 33]);
-    assert_eq!(sequence.bytes(), 64 * decoder.token_bytes(CacheFormat::F16));
-    assert_eq!(decoder.token_bytes(CacheFormat::F32), 2 * decoder.token_bytes(CacheFormat::F16));
+    let [_, key_heads, head_width] = HEADS;
+    // By layer and head: a key, and a value with what it is padded to.
+    let heads = 2 * key_heads;
+    let numbers = heads * (head_width + head_width.next_multiple_of(16));
+    for (cache, bytes) in
+        [(CacheFormat::F32, 4 * numbers), (CacheFormat::F16, 2 * numbers), (CacheFormat::Int8, numbers + heads * 8)]
+    {
+        let mut sequence = decoder.sequence(cache);
+        assert_eq!((sequence.bytes(), sequence.is_empty()), (0, true));
+        read(&decoder, &mut sequence, &[1; 33]);
+        assert_eq!(sequence.bytes(), 64 * bytes, "{cache:?}");
+        assert_eq!(decoder.token_bytes(cache), bytes, "{cache:?}");
+    }
     assert_eq!(decoder.vocabulary(), VOCABULARY);
+}
+
+#[test]
+fn a_cache_of_eight_bits_hardly_moves_the_logits() {
+    let decoder = decoder(WeightFormat::F32);
+    let text: Vec<u32> = (0..200u32).map(|i| (i * i / 7 + 3 * i) % 50).collect();
+    let logits = |cache| read(&decoder, &mut decoder.sequence(cache), &text);
+    let (exact, rounded) = (logits(CacheFormat::F32), logits(CacheFormat::Int8));
+    let power = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|x| x * x).sum::<f32>();
+    let off = power(&mut exact.iter().flatten().zip(rounded.iter().flatten()).map(|(a, b)| a - b));
+    let loss = (off / power(&mut exact.iter().flatten().copied())).sqrt();
+    assert!(loss < 2e-3, "{loss}");
+    let likeliest = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b]));
+    let same = exact.iter().zip(&rounded).filter(|(a, b)| likeliest(a) == likeliest(b)).count();
+    assert!(same >= 190, "{same} of {}", exact.len());
 }
 
 #[test]
@@ -194,7 +223,7 @@ fn an_error_changes_no_sequence() {
 #[test]
 fn a_sequence_of_another_model_is_refused() {
     let mut other = decoder(WeightFormat::F32).sequence(CacheFormat::F32);
-    other.shape.numbers += 1;
+    other.shape.extent.numbers += 1;
     let refused = decoder(WeightFormat::F32).run(&mut [Chunk { sequence: &mut other, tokens: &[1], want: Want::Last }]);
     assert!(refused.unwrap_err().to_string().contains("another model"));
 }
