@@ -51,7 +51,8 @@ class Bucket:
     def requests(self, method: str, suffix: str = "") -> list[str]:
         """The paths of the requests of this method that moto has logged for this bucket."""
         log = self._moto.log()[self._log_start :]
-        paths = re.findall(rf'"{method} (/{self.name}[^ ?"]*)', log)
+        # Answers other than 200 are coloured.
+        paths = re.findall(rf'"(?:\x1b\[\d+m)*{method} (/{self.name}[^ ?"]*)', log)
         return [path for path in paths if path.endswith(suffix)]
 
 
