@@ -4,6 +4,7 @@ mod decoder;
 mod dialect;
 mod graph;
 mod ids;
+mod parse;
 mod plan;
 mod sequence;
 pub mod tensor;

@@ -8,7 +8,7 @@ use tract_nnef::ast::{self, Identifier, Literal, ProtoModel, RValue};
 use tract_nnef::framework::Nnef;
 
 use super::dialect::{self, COMPLETE};
-use super::{EngineError, explain, guarded};
+use super::{EngineError, explain, guarded, parse};
 use crate::ops::weights::{self, Weights};
 
 /// A graph as tract-OPL text, its weights beside it.
@@ -77,7 +77,7 @@ impl Library for Graph {
 pub fn read(text: &str, library: &impl Library) -> Result<TypedModel, EngineError> {
     let mut failed = None;
     let read = guarded(|| {
-        let doc = ast::parse::parse_document(text).map_err(|error| explain(&error))?;
+        let doc = parse::document(text).map_err(|error| explain(&error))?;
         let labels = library.labels();
         let variables = variables(&doc);
         let mut tensors = HashMap::new();
