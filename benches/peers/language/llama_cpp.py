@@ -27,7 +27,7 @@ def build(folder):
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     print(f"building llama-server from {PACKAGE}: this takes some minutes", flush=True)
-    download = ["pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", str(work), PACKAGE]
+    download = ["pip", "download", "--quiet", "--no-deps", "--no-binary", "llama-cpp-python", "--dest", str(work), PACKAGE]
     subprocess.run([sys.executable, "-m", *download], check=True)
     (archive,) = work.glob("*.tar.gz")
     with tarfile.open(archive) as sources:
