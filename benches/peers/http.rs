@@ -12,6 +12,11 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Request(Vec<u8>);
 
 impl Request {
+    /// A GET.
+    pub(crate) fn get(path: &str) -> Self {
+        Self(format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").into_bytes())
+    }
+
     /// A POST of a JSON body.
     pub(crate) fn post(path: &str, body: &str) -> Self {
         let length = body.len();

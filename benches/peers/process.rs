@@ -1,9 +1,10 @@
 //! A server process: started, measured, and ended whatever happens.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +22,8 @@ const POLL_PART: u32 = 200;
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    /// What it prints, where that is read.
+    printed: Option<BufReader<ChildStdout>>,
     name: String,
     /// The moment before it was started.
     pub(crate) begun: Instant,
@@ -29,11 +32,31 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a process. What it logs is thrown away, what it complains about is not.
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        Self::spawn(command.stdout(Stdio::null()))
+    }
+
+    /// Starts a process to read what it prints.
+    pub(crate) fn start_heard(command: &mut Command) -> Result<Self> {
+        Self::spawn(command.stdout(Stdio::piped()))
+    }
+
+    fn spawn(command: &mut Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stderr(Stdio::inherit());
         let name = command.get_program().to_string_lossy().into_owned();
         let begun = Instant::now();
-        let child = command.spawn().with_context(|| format!("can't start {name}"))?;
-        Ok(Self { child, name, begun })
+        let mut child = command.spawn().with_context(|| format!("can't start {name}"))?;
+        let printed = child.stdout.take().map(BufReader::new);
+        Ok(Self { child, printed, name, begun })
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        let printed = self.printed.as_mut().context("what it prints is not read")?;
+        if printed.read_line(&mut line)? == 0 {
+            bail!("{} ended without a word", self.name);
+        }
+        Ok(line)
     }
 
     /// Connects as soon as the process listens.
@@ -95,4 +118,18 @@ pub(crate) fn free_port() -> Result<u16> {
         }
     }
     bail!("no port is free between {FIRST} and {}", FIRST + COUNT)
+}
+
+/// A command in an environment that is the same on every machine.
+pub(crate) fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.envs([
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ]);
+    command
 }

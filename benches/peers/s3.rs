@@ -1,4 +1,4 @@
-//! A stand-in for S3 in this process: GET of the store's objects over plain HTTP, signatures unchecked.
+//! A stand-in for S3 in this process: GET of the store's objects, whole or in ranges; signatures are not checked.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::stand_in::{Received, Reply, Service, serve};
+use crate::stand_in::{Received, Reply, Service, Way, serve};
 
 /// The bucket whose objects are the store's files.
 pub(crate) const BUCKET: &str = "packages";
@@ -32,7 +32,8 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// Serves what lies in the folders of these models in the store.
-    pub(crate) fn start(store: &Path, models: &[String]) -> Result<Self> {
+    pub(crate) fn start(store: &Path, models: &[String], way: Way) -> Result<Self> {
+        let scheme = if way.identity.is_some() { "https" } else { "http" };
         let mut objects = HashMap::new();
         for model in models {
             let folder = store.join("models").join(model);
@@ -45,8 +46,8 @@ impl Endpoint {
         }
         let missed = "<Error><Code>NoSuchKey</Code><Message>no such object</Message></Error>".as_bytes().into();
         let service = Arc::new(S3 { objects, span: Mutex::new(None), missed });
-        let port = serve(Arc::clone(&service)).context("the S3 stand-in can't listen")?;
-        Ok(Self { url: format!("http://127.0.0.1:{port}"), service })
+        let port = serve(Arc::clone(&service), way).context("the S3 stand-in can't listen")?;
+        Ok(Self { url: format!("{scheme}://127.0.0.1:{port}"), service })
     }
 
     /// From the first connection to the last byte sent since this was last asked.
@@ -58,24 +59,24 @@ impl Endpoint {
 
 impl Service for S3 {
     fn reply(&self, request: &Received) -> Option<Reply> {
-        let date = ("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT".to_owned());
-        let found = self.objects.get(&request.path).filter(|_| request.method == "GET");
-        Some(match found {
-            Some(body) => Reply {
-                status: "200 OK",
-                headers: vec![
-                    ("ETag", format!("\"{:032x}\"", body.len())),
-                    ("Content-Type", "binary/octet-stream".to_owned()),
-                    date,
-                ],
-                body: Arc::clone(body),
-            },
-            None => Reply {
-                status: "404 Not Found",
-                headers: vec![("Content-Type", "application/xml".to_owned())],
-                body: Arc::clone(&self.missed),
-            },
-        })
+        let Some(body) = self.objects.get(&request.path).filter(|_| request.method == "GET") else {
+            let headers = vec![("Content-Type", "application/xml".to_owned())];
+            return Some(Reply::new("404 Not Found", headers, Arc::clone(&self.missed)));
+        };
+        let headers = vec![
+            ("ETag", format!("\"{:032x}\"", body.len())),
+            ("Content-Type", "binary/octet-stream".to_owned()),
+            ("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT".to_owned()),
+        ];
+        let mut reply = Reply::new("200 OK", headers, Arc::clone(body));
+        if let Some(range) = &request.range {
+            reply.part = range.start.min(body.len())..range.end.min(body.len());
+            let (first, end) = (reply.part.start, reply.part.end);
+            let range = format!("bytes {first}-{}/{}", end.saturating_sub(1), body.len());
+            reply.headers.push(("Content-Range", range));
+            reply.status = "206 Partial Content";
+        }
+        Some(reply)
     }
 
     fn replied(&self, request: &Received, at: Instant) {

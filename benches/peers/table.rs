@@ -18,23 +18,31 @@ pub(crate) enum Unit {
 /// One line of the table.
 #[derive(Debug)]
 pub(crate) struct Row {
-    what: &'static str,
+    what: String,
     model: String,
     unit: Unit,
     ours: Option<Sample>,
     peer: Option<Sample>,
     /// How many times less time or memory Emberlite takes, or how many times more it answers.
     advantage: Option<Sample>,
+    /// What Emberlite's value is to be, in words.
+    aim: String,
 }
 
 impl Row {
     /// A line of values that were taken in turn; a contender that has none is left out.
-    pub(crate) fn new(what: &'static str, model: &str, unit: Unit, ours: Vec<f64>, peer: Vec<f64>) -> Self {
+    pub(crate) fn new(what: impl Into<String>, model: &str, unit: Unit, ours: Vec<f64>, peer: Vec<f64>) -> Self {
         let advantage = match unit {
             Unit::Milliseconds | Unit::Megabytes => Sample::ratios(&peer, &ours),
             Unit::PerSecond => Sample::ratios(&ours, &peer),
         };
-        Self { what, model: model.to_owned(), unit, ours: Sample::new(ours), peer: Sample::new(peer), advantage }
+        let (ours, peer) = (Sample::new(ours), Sample::new(peer));
+        Self { what: what.into(), model: model.to_owned(), unit, ours, peer, advantage, aim: String::new() }
+    }
+
+    /// The line with what Emberlite's value is to be.
+    pub(crate) fn aiming_at(self, aim: impl Into<String>) -> Self {
+        Self { aim: aim.into(), ..self }
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -46,6 +54,7 @@ impl Row {
             "emberlite": sample(&self.ours),
             "peer": sample(&self.peer),
             "advantage": sample(&self.advantage),
+            "aim": self.aim,
         })
     }
 }
@@ -78,21 +87,25 @@ impl Unit {
 
 /// The whole table as Markdown.
 #[derive(Debug)]
-pub(crate) struct Table<'a>(pub(crate) &'a [Row]);
+pub(crate) struct Table<'a> {
+    /// What Emberlite is compared with.
+    pub(crate) peer: &'a str,
+    pub(crate) rows: &'a [Row],
+}
 
 impl fmt::Display for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "| | model | Emberlite | Flask + onnxruntime | factor |")?;
-        writeln!(f, "|---|---|--:|--:|--:|")?;
-        for row in self.0 {
+        writeln!(f, "| | model | Emberlite | {} | factor | aim |", self.peer)?;
+        writeln!(f, "|---|---|--:|--:|--:|---|")?;
+        for row in self.rows {
             let (unit, scale) = row.unit.shown();
             let cell = |sample: &Option<Sample>| cell(sample.as_ref(), unit, scale);
             let advantage = match &row.advantage {
                 Some(sample) => format!("{} {}", cell_of(sample, "×", 1.0), row.unit.comparative()),
                 None => String::new(),
             };
-            let Row { what, model, ours, peer, .. } = row;
-            writeln!(f, "| {what} | {model} | {} | {} | {advantage} |", cell(ours), cell(peer))?;
+            let Row { what, model, ours, peer, aim, .. } = row;
+            writeln!(f, "| {what} | {model} | {} | {} | {advantage} | {aim} |", cell(ours), cell(peer))?;
         }
         Ok(())
     }
@@ -128,18 +141,21 @@ mod tests {
     fn a_line_tells_median_spread_and_advantage() {
         let rows = [
             Row::new("time", "m", Unit::Milliseconds, vec![1.0, 2.0, 3.0], vec![10.0, 20.0, 30.0]),
-            Row::new("size", "", Unit::Megabytes, vec![2e6], vec![]),
+            Row::new("size", "", Unit::Megabytes, vec![2e6], vec![]).aiming_at("1 MB"),
         ];
-        let text = Table(&rows).to_string();
+        let text = Table { peer: "peer", rows: &rows }.to_string();
         let lines: Vec<_> = text.lines().skip(2).collect();
-        let expected =
-            ["| time | m | 2.00 ms (1.50–2.50) | 20.0 ms (15.0–25.0) | 10.0× less |", "| size |  | 2.00 MB |  |  |"];
+        let expected = [
+            "| time | m | 2.00 ms (1.50–2.50) | 20.0 ms (15.0–25.0) | 10.0× less |  |",
+            "| size |  | 2.00 MB |  |  | 1 MB |",
+        ];
         assert_eq!(lines, expected);
     }
 
     #[test]
     fn more_answers_are_better() {
         let row = Row::new("rate", "m", Unit::PerSecond, vec![300.0], vec![100.0]);
-        assert!(Table(&[row]).to_string().ends_with("| 300/s | 100/s | 3.00× more |\n"));
+        let table = Table { peer: "peer", rows: &[row] }.to_string();
+        assert!(table.ends_with("| 300/s | 100/s | 3.00× more |  |\n"), "{table}");
     }
 }

@@ -1,16 +1,18 @@
 //! `cargo xtask bench`: the same work on Emberlite and on what a user would pick instead, in one table.
 
+mod cold_start;
 mod encoders;
 mod language;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 
 use crate::python;
-use crate::workspace::{Workspace, succeed};
+use crate::workspace::{self, Workspace, succeed};
 
 #[derive(Debug, Args)]
 pub(crate) struct Request {
@@ -31,6 +33,8 @@ enum Comparison {
     Encoders,
     /// A language model in SmolLM2-135M's shape: llama.cpp
     Language,
+    /// From the start of a process to its first answer, over lines of known speed: onnxruntime, tokenizers and boto3
+    ColdStart,
 }
 
 /// Runs a comparison.
@@ -40,22 +44,31 @@ enum Comparison {
 pub(crate) fn run(workspace: &Workspace, request: &Request) -> Result<()> {
     python::set_up(workspace)?;
     match request.what {
-        Comparison::Predict => predict(workspace, &request.arguments),
+        Comparison::Predict => peers(workspace, "tables").and_then(|mut peers| succeed(peers.args(&request.arguments))),
         Comparison::Encoders => encoders::run(workspace, &request.arguments),
         Comparison::Language => language::run(workspace, &request.arguments),
+        Comparison::ColdStart => cold_start::run(workspace, &request.arguments),
     }
 }
 
-fn predict(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    let peers = ["run", "--release", "--package", "emberlite-benches", "--bin", "peers", "--"];
-    succeed(workspace.cargo(peers).args(arguments))
+/// A comparison of the program `peers`.
+fn peers(workspace: &Workspace, comparison: &str) -> Result<Command> {
+    succeed(workspace.cargo(workspace::BUILD).arg("--release"))?;
+    let mut peers = workspace.command(workspace.target()?.join("release/peers"));
+    peers.arg(comparison);
+    Ok(peers)
 }
 
-/// Packs a model into a store of its own, made anew.
+/// Packs a model into a store that is made anew.
 fn pack(workspace: &Workspace, programs: &Path, source: &Path, store: &PathBuf, options: &[&str]) -> Result<()> {
     if store.exists() {
         fs::remove_dir_all(store).with_context(|| format!("can't remove {}", store.display()))?;
     }
+    add(workspace, programs, source, store, options)
+}
+
+/// Packs a model into a store, beside what is there.
+fn add(workspace: &Workspace, programs: &Path, source: &Path, store: &PathBuf, options: &[&str]) -> Result<()> {
     fs::create_dir_all(store).with_context(|| format!("can't make {}", store.display()))?;
     let emberlite = programs.join("emberlite");
     let package = store.with_extension("ember");

@@ -22,15 +22,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Optimizes the graph for this CPU and orders its operators.
+    /// Chooses the graph's operators for this CPU and orders them. A graph that was not simplified before (tract's
+    /// declutter) runs as it is: the packer's work, not a cold start's.
     ///
     /// # Errors
     /// [`EngineError::Plan`] where tract refuses the graph.
-    pub fn new(model: TypedModel) -> Result<Self, EngineError> {
+    pub fn new(mut model: TypedModel) -> Result<Self, EngineError> {
         let ids = ids::find(&model).into();
         guarded(|| {
-            let optimized = model.into_optimized().map_err(|error| explain(&error))?;
-            optimized.into_runnable().map_err(|error| explain(&error))
+            model.optimize().map_err(|error| explain(&error))?;
+            model.into_runnable().map_err(|error| explain(&error))
         })
         .map(|runnable| Self { runnable, ids })
         .map_err(EngineError::Plan)

@@ -1,6 +1,7 @@
 //! Bytes with the digest that they have: whoever holds them need not hash them again.
 
 mod parts;
+mod tree;
 
 pub(crate) use parts::{Part, allocate, assemble};
 pub use parts::{PartSize, PartSizeError};
@@ -17,7 +18,7 @@ pub struct Hashed {
 impl Hashed {
     /// Hashes bytes.
     pub fn of(bytes: PackageBytes) -> Self {
-        let digest = Digest::of(&bytes);
+        let digest = tree::digest(&bytes);
         Self { bytes, digest }
     }
 

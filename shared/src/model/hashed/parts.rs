@@ -8,10 +8,11 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
+use blake3::hazmat::HasherExt as _;
 use blake3::{CHUNK_LEN, Hasher};
 use bytes::BytesMut;
 
+use super::tree::{self, Subtree};
 use super::Hashed;
 use crate::model::Digest;
 
@@ -115,6 +116,11 @@ impl Part {
         }
     }
 
+    /// What was hashed, of a part that is not the only one.
+    fn subtree(&self) -> Subtree {
+        Subtree { start: self.start, len: self.bytes.len() as u64, value: self.hasher.finalize_non_root() }
+    }
+
     fn hash(&mut self, end: usize) {
         self.hasher.update(&self.bytes[self.hashed..end]);
         self.hashed = end;
@@ -165,29 +171,8 @@ fn root(parts: &[Part]) -> Digest {
     match parts {
         [] => Digest::of(&[]),
         [only] => only.hasher.finalize().into(),
-        several => {
-            let (left, right) = halves(several);
-            merge_subtrees_root(&chaining_value(left), &chaining_value(right), Mode::Hash).into()
-        }
+        several => tree::root(&several.iter().map(Part::subtree).collect::<Vec<_>>()),
     }
-}
-
-fn chaining_value(parts: &[Part]) -> ChainingValue {
-    match parts {
-        [only] => only.hasher.finalize_non_root(),
-        several => {
-            let (left, right) = halves(several);
-            merge_subtrees_non_root(&chaining_value(left), &chaining_value(right), Mode::Hash)
-        }
-    }
-}
-
-/// The parts of the left and of the right subtree; parts are subtrees, so that none belongs to both.
-fn halves(parts: &[Part]) -> (&[Part], &[Part]) {
-    let start = parts.first().map_or(0, Part::start);
-    let bytes: u64 = parts.iter().map(|part| part.len() as u64).sum();
-    let middle = start + left_subtree_len(bytes);
-    parts.split_at(parts.partition_point(|part| part.start < middle))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use crate::stand_in::{Received, Reply, Service, serve};
+use crate::stand_in::{Received, Reply, Service, Way, serve};
 
 const INVOCATION: &str = "/2018-06-01/runtime/invocation";
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,7 +50,7 @@ pub(crate) struct Invocation {
 impl Runtime {
     pub(crate) fn start() -> Result<Self> {
         let service = Arc::new(Invocations::default());
-        let port = serve(Arc::clone(&service)).context("the Lambda stand-in can't listen")?;
+        let port = serve(Arc::clone(&service), Way::default()).context("the Lambda stand-in can't listen")?;
         Ok(Self { port, service })
     }
 
@@ -91,11 +91,11 @@ impl Service for Invocations {
         if path == "/next" {
             // Lambda, too, leaves a function waiting until there is an event.
             let body = pending.event.take()?;
-            return Some(Reply { status: "200 OK", headers: headers(), body });
+            return Some(Reply::new("200 OK", headers(), body));
         }
         // Nobody waits any more where the measurement was given up.
         drop(pending.response.send(Response { at: request.at, body: request.body.clone() }));
-        Some(Reply { status: "202 Accepted", headers: Vec::new(), body: Arc::new([]) })
+        Some(Reply::new("202 Accepted", Vec::new(), Arc::new([])))
     }
 }
 

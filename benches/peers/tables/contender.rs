@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::process::clean;
 use crate::s3::BUCKET;
-use crate::work::Work;
+use super::work::Work;
 
 /// Where the programs are.
 #[derive(Clone, Debug)]
@@ -86,18 +87,4 @@ impl Programs {
         };
         command
     }
-}
-
-/// A command in an environment that is the same on every machine.
-fn clean(program: &PathBuf) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-    command.envs([
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-    ]);
-    command
 }

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::contender::{Contender, Programs, Source};
-use crate::lambda::Runtime;
-use crate::limits::Limits;
+use super::contender::{Contender, Programs, Source};
+use super::lambda::Runtime;
+use super::limits::Limits;
 use crate::process::{Memory, Process, free_port};
 use crate::s3::Endpoint;
 use crate::table::{Row, Unit};
-use crate::work::{Answer, MANY, Work};
+use super::work::{Answer, MANY, Work};
 
 /// What cold starts of one model need.
 #[derive(Debug)]

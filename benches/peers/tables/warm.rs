@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::contender::{Contender, Programs, Source};
+use super::contender::{Contender, Programs, Source};
 use crate::http::{Connection, Request};
-use crate::limits::Limits;
+use super::limits::Limits;
 use crate::process::{Process, free_port};
 use crate::statistics::Sample;
 use crate::table::{Row, Unit};
-use crate::work::{Answer, Work};
+use super::work::{Answer, Work};
 
 const CLIENTS: usize = 4;
 const WARM_UP_REQUESTS: usize = 200;

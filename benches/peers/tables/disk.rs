@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::contender::Programs;
+use super::contender::Programs;
 use crate::table::{Row, Unit};
 
 /// The distributions whose versions are told with the table.
