@@ -7,6 +7,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use tracing::{info, warn};
@@ -22,11 +23,18 @@ const PIECE_BYTES: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Cache {
     folder: PathBuf,
+    /// Whether what others left was looked for since the start.
+    is_swept: AtomicBool,
 }
 
 impl Cache {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder, is_swept: AtomicBool::new(false) }
+    }
+
+    /// Whether this is the first time it is asked: what is to be removed is, even where nothing has to be kept.
+    pub(super) fn begin_sweep(&self) -> bool {
+        !self.is_swept.swap(true, Ordering::Relaxed)
     }
 
     /// The package with this digest, mapped, where the folder has it whole. Hashes it: for threads that may block.
@@ -104,7 +112,7 @@ impl Cache {
     }
 
     /// Removes what processes that ended before their time have left.
-    fn remove_abandoned(&self) {
+    pub(super) fn remove_abandoned(&self) {
         let parts =
             self.files().into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "part"));
         for path in parts {
