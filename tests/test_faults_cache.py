@@ -1,6 +1,5 @@
 """Faults of the folder that keeps packages: what is not whole is never taken, what is left over goes away."""
 
-import contextlib
 import resource
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -66,57 +65,36 @@ def test_what_another_process_left_goes_away_though_the_package_is_there(cached,
     assert shop.ranges(shop.key) == []
 
 
-def file_size_limit(limit: int, survives: bool):
-    """Lets a process write no more than so many bytes into a file; one that tries gets an error, or is killed."""
+def file_size_limit(limit: int, handling):
+    """Lets a process write no more than so many bytes into a file; what the signal does that one gets who tries."""
 
     def before_exec():
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN if survives else signal.SIG_DFL)
+        signal.signal(signal.SIGXFSZ, handling)
 
     return before_exec
 
 
-@contextlib.contextmanager
-def limited(binaries, log_file, shop, cache, survives: bool):
-    """The function with a cache folder, and with less room in a file than its package takes."""
-    variables = {**shop.env, "PORT": "0", "EMBER_HOST": "127.0.0.1", "EMBER_CACHE_DIR": str(cache)}
-    limit = file_size_limit(len(shop.package) // 2, survives)
-    env = environment(**variables)
+@pytest.mark.parametrize("handling", [signal.SIG_IGN, signal.SIG_DFL], ids=["ignored", "deadly"])
+def test_a_write_beyond_the_largest_file_leaves_nothing_behind(binaries, log_file, shop, cache_file, handling):
+    folder = cache_file.parent
+    env = environment(**shop.env, PORT="0", EMBER_HOST="127.0.0.1", EMBER_CACHE_DIR=str(folder))
+    limit = file_size_limit(len(shop.package) // 2, handling)
     server = Server("predict", [binaries.predict], log_file("predict"), env, preexec_fn=limit)
     try:
-        yield server
-    finally:
-        server.stop()
-
-
-def test_a_write_that_finds_no_room_leaves_nothing_behind(binaries, log_file, shop, cache_file):
-    with limited(binaries, log_file, shop, cache_file.parent, survives=True) as server:
         assert_right(ask(server), shop)
         server.wait_for_record(level="WARN", message=NOT_KEPT)
-        assert list(cache_file.parent.iterdir()) == []
+        assert list(folder.iterdir()) == []
         assert_right(ask(server), shop)
+    finally:
+        server.stop()
 
 
 def test_a_folder_that_nobody_can_write_to_is_gone_without(function, shop):
     server = function(EMBER_CACHE_DIR="/proc")
     assert_right(ask(server), shop)
     server.wait_for_record(level="WARN", message=NOT_KEPT)
-
-
-def test_a_process_that_a_signal_ends_in_a_write_leaves_nothing_that_is_taken(
-    binaries, log_file, cached, shop, cache_file
-):
-    with limited(binaries, log_file, shop, cache_file.parent, survives=False) as server:
-        assert_right(ask(server), shop)
-        assert server.wait(20) == -signal.SIGXFSZ
-    [half] = cache_file.parent.iterdir()
-    assert half != cache_file and half.stat().st_size < len(shop.package)
-    server = cached()
-    assert_right(ask(server), shop)
-    server.wait_for_record(message=KEPT)
-    assert list(cache_file.parent.iterdir()) == [cache_file]
-    assert cache_file.read_bytes() == shop.package
 
 
 def test_two_processes_that_fill_one_folder_at_once_leave_one_whole_package(cached, shop, cache_file):

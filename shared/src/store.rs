@@ -167,7 +167,7 @@ impl Store {
     /// time, what other processes left there is removed.
     pub fn keep_downloaded(&self) {
         let Some(cache) = &self.cache else { return };
-        let is_first = cache.begin_sweep();
+        let is_first = cache.begin();
         let packages = std::mem::take(&mut *self.unkept());
         if is_first && packages.is_empty() {
             let cache = Arc::clone(cache);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::model::{Digest, Hashed, PackageBytes};
@@ -18,23 +19,30 @@ use crate::model::{Digest, Hashed, PackageBytes};
 const RESERVE_BYTES: u64 = 1 << 20;
 /// How much is written at once.
 const PIECE_BYTES: usize = 1 << 20;
+/// `SIGXFSZ`: a file would become larger than the process may make one. Unhandled, it ends the process.
+const FILE_TOO_LARGE: i32 = 25;
 
 /// A folder of packages.
 #[derive(Debug)]
 pub(super) struct Cache {
     folder: PathBuf,
-    /// Whether what others left was looked for since the start.
-    is_swept: AtomicBool,
+    /// Whether it was written to, or looked through for what others left, since the start.
+    is_begun: AtomicBool,
 }
 
 impl Cache {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, is_swept: AtomicBool::new(false) }
+        Self { folder, is_begun: AtomicBool::new(false) }
     }
 
-    /// Whether this is the first time it is asked: what is to be removed is, even where nothing has to be kept.
-    pub(super) fn begin_sweep(&self) -> bool {
-        !self.is_swept.swap(true, Ordering::Relaxed)
+    /// Gets ready to be written to, from a runtime; answers whether this is the first time, when what others left is to be
+    /// removed though nothing may have to be kept.
+    pub(super) fn begin(&self) -> bool {
+        let is_first = !self.is_begun.swap(true, Ordering::Relaxed);
+        if is_first && let Err(error) = signal(SignalKind::from_raw(FILE_TOO_LARGE)) {
+            warn!(%error, "a limit on the size of files may end this process");
+        }
+        is_first
     }
 
     /// The package with this digest, mapped, where the folder has it whole. Hashes it: for threads that may block.
