@@ -4,12 +4,15 @@ import itertools
 import os
 import re
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from support import clouds, language
+from support import clouds, language, large, object_store
+from support.faults import FAST
+from support.object_store import BUCKET, Shop
 from support.packages import MODELS, Command, Package, variant
 from support.processes import FAKE_AWS, ROOT, RUNNING, MotoServer, Process, Server, environment, target_folder
 from support.store import Bucket
@@ -75,6 +78,13 @@ def second_package(binaries, tmp_path_factory) -> Package:
     """Another package of the model diagnosis."""
     folder = tmp_path_factory.mktemp("second")
     return variant(Command(binaries.emberlite, folder), "diagnosis", "The second package.", folder)
+
+
+@pytest.fixture(scope="session")
+def tower(binaries):
+    """A large package, whose files go away with the tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield large.pack(Command(binaries.emberlite, Path(folder), seconds=900), Path(folder), large.MEBIBYTES)
 
 
 @pytest.fixture(scope="session")
@@ -204,6 +214,22 @@ def pushed(bucket, packages, emberlite) -> Bucket:
     """A bucket that diagnosis was pushed to."""
     emberlite.json("push", packages["diagnosis"].file, "--store", bucket.url, env=bucket.env)
     return bucket
+
+
+@pytest.fixture
+def shop(packages):
+    """A running store; its faults are still to be told."""
+    shop = Shop(packages["diagnosis"])
+    with object_store.serve(shop) as address:
+        shop.env = {"EMBER_STORE": f"s3://{BUCKET}", "EMBER_S3_ENDPOINT": f"http://{address}", **FAST}
+        yield shop
+        shop.released.set()
+
+
+@pytest.fixture
+def function(predict_server, shop):
+    """Starts the function on the store."""
+    return lambda **variables: predict_server(**{**shop.env, **variables})
 
 
 @pytest.fixture

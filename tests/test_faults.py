@@ -1,25 +1,18 @@
 """Faults on a package's way into a function: a right answer after another try, or a clear error in time."""
 
-import contextlib
 import json
-import re
-import resource
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support import reference
 from support.answers import refusal
+from support.faults import PART, PATIENT, ROW, ask, assert_right, assert_unreachable
 from support.object_store import (
-    BUCKET,
     POINTER,
-    Shop,
     flip,
     replace,
     reset,
-    serve,
     stall,
     status,
     trickle,
@@ -28,61 +21,6 @@ from support.object_store import (
 )
 from support.packages import flipped
 from support.processes import Server, environment, free_port, wait_until
-
-ROW = reference.random_rows("diagnosis", 1)[0]
-# What a store may be silent for in most of these tests, and what they then allow until an answer: the bound that the
-# function keeps is eight times that, for the pointer and for the package, and the machine may be busy.
-SILENCE = 0.6
-IN_TIME = 2 * 8 * SILENCE + 10
-PART = 4096
-FAST = {
-    "EMBER_STORE_TIMEOUT_SECONDS": str(SILENCE),
-    "EMBER_DOWNLOAD_PART_BYTES": str(PART),
-    "EMBER_REFRESH_SECONDS": "0",
-    "EMBER_PRELOAD": "0",
-}
-# No request is made twice only because the machine is busy.
-PATIENT = {"EMBER_STORE_TIMEOUT_SECONDS": "30"}
-
-
-@pytest.fixture
-def shop(packages):
-    """A running store; its faults are still to be told."""
-    shop = Shop(packages["diagnosis"])
-    with serve(shop) as address:
-        shop.env = {"EMBER_STORE": f"s3://{BUCKET}", "EMBER_S3_ENDPOINT": f"http://{address}", **FAST}
-        yield shop
-        shop.released.set()
-
-
-@pytest.fixture
-def function(predict_server, shop):
-    """Starts the function on the store."""
-    return lambda **variables: predict_server(**{**shop.env, **variables})
-
-
-def ask(server):
-    """The answer to a prediction, which has to come in time, whatever it is."""
-    started = time.monotonic()
-    response = server.predict("diagnosis", ROW)
-    assert time.monotonic() - started < IN_TIME
-    return response
-
-
-def assert_right(response, shop) -> None:
-    """A prediction as the reference gives it, by the package in force."""
-    assert response.status_code == 200, response.text
-    [expected] = reference.probabilities("diagnosis", reference.feeds("diagnosis", [ROW]))
-    assert response.json()["probabilities"] == pytest.approx(expected, abs=1e-5)
-    assert response.headers["x-emberlite-package"] == f"diagnosis@{shop.digest}"
-
-
-def assert_unreachable(response) -> str:
-    """A refusal that tells to come back; its message."""
-    message = refusal(response, 503, "store_unreachable")["message"]
-    assert int(response.headers["retry-after"]) > 0
-    return message
-
 
 # What passes
 
@@ -214,69 +152,10 @@ def test_a_missing_package_is_told_at_once_and_asked_for_once(function, shop):
     assert len(shop.ranges(shop.key)) == 1
 
 
-def test_a_pointer_at_another_models_package_is_told(function, shop, packages):
-    other = packages["digits"]
-    shop.put(f"models/diagnosis/{other.digest}.ember", other.bytes())
-    shop.point(other.digest)
-    assert "digits" in refusal(ask(function()), 500, "package_corrupt")["message"]
-
-
-def test_a_pointer_that_makes_no_sense_is_told(function, shop):
-    shop.put(POINTER, b'{"digest": 7}')
-    assert POINTER in refusal(ask(function()), 500, "package_corrupt")["message"]
-
-
-def test_a_byte_that_stays_flipped_is_told_with_the_section(function, shop):
-    shop.put(shop.key, flipped(shop.package, len(shop.package) - 100))
-    assert "section" in refusal(ask(function()), 500, "package_corrupt")["message"]
-
-
-def test_an_empty_package_is_told(function, shop):
-    shop.put(shop.key, b"")
-    refusal(ask(function()), 500, "package_corrupt")
-
-
 def test_a_package_that_is_always_replaced_is_told(function, shop):
     versions = [flipped(shop.package, at) for at in range(50)]
     shop.script(shop.key, *(fault for version in versions for fault in (None, replace(version))))
     assert_unreachable(ask(function()))
-
-
-def test_a_package_of_a_newer_format_is_told(function, shop):
-    server = function(**PATIENT)
-
-    def refused_as(digest: str, package: bytes, code: str) -> str:
-        shop.put(f"models/diagnosis/{digest}.ember", package)
-        shop.point(digest)
-        return refusal(ask(server), 500, code)["message"]
-
-    # The function itself tells the digests that make the package an intact one.
-    nobodys = "0" * 64
-    message = refused_as(nobodys, newer(shop.package, nobodys), "package_corrupt")
-    manifest_digest = re.search("got ([0-9a-f]{64})", message)[1]
-    package = newer(shop.package, manifest_digest)
-    refused_as(nobodys, package, "package_unsupported")
-    got = [record["got"] for record in server.records() if record["message"].startswith("package damaged")][-1]
-    assert "format" in refused_as(got, package, "package_unsupported")
-    assert len(shop.ranges(f"models/diagnosis/{got}.ember")) == -(-len(package) // PART)
-
-
-def newer(package: bytes, manifest_digest: str) -> bytes:
-    """A package whose format is one that nobody knows yet."""
-    length = int.from_bytes(package[:8], "little")
-    header = json.loads(package[8 : 8 + length])
-    manifest = json.loads(header["__metadata__"]["manifest"])
-    text = json.dumps({**manifest, "format": manifest["format"] + 1})
-    header["__metadata__"] = {"manifest": text, "manifest_blake3": manifest_digest}
-    encoded = json.dumps(header).encode()
-    return len(encoded).to_bytes(8, "little") + encoded + package[8 + length :]
-
-
-def test_a_package_that_is_larger_than_the_memory_is_told_before_it_is_read(function, shop):
-    shop.put(shop.key, shop.package + bytes(2 * 1024 * 1024))
-    server = function(AWS_LAMBDA_FUNCTION_MEMORY_SIZE="1")
-    assert "1048576 bytes of memory" in refusal(ask(server), 500, "package_unsupported")["message"]
-    assert len(shop.ranges(shop.key)) == 1
 
 
 # Before the first request
@@ -328,130 +207,48 @@ def test_a_start_that_is_told_to_wait_asks_for_nothing(function, shop):
     assert_right(ask(server), shop)
 
 
-# The cache folder
+# The model that answers where none is named
 
 
-@pytest.fixture
-def cached(function, tmp_path):
-    """Starts the function with a cache folder, which is `tmp_path / "cache"`."""
-    return lambda **variables: function(EMBER_CACHE_DIR=str(tmp_path / "cache"), **variables)
+def ask_unnamed(server):
+    """The answer to a prediction that names no model."""
+    return server.post("/predict", json={"input": ROW})
 
 
-@pytest.fixture
-def cache_file(tmp_path, shop):
-    return tmp_path / "cache" / f"{shop.digest}.ember"
-
-
-def test_a_package_is_kept_after_the_first_answer_and_taken_by_the_next_start(cached, shop, cache_file):
-    server = cached()
-    assert_right(ask(server), shop)
-    server.wait_for_record(message="package kept in the cache folder")
-    assert cache_file.read_bytes() == shop.package
-    assert list(cache_file.parent.iterdir()) == [cache_file]
-    read = len(shop.ranges(shop.key))
-    assert_right(ask(cached()), shop)
-    assert len(shop.ranges(shop.key)) == read
-
-
-BROKEN = {
-    "empty": lambda package: b"",
-    "cut short": lambda package: package[:20_000],
-    "a flipped byte": lambda package: flipped(package, len(package) - 100),
-    "as long, of zeros": lambda package: package[:20_000] + bytes(len(package) - 20_000),
-}
-
-
-@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
-def test_a_kept_package_that_is_not_whole_is_never_taken(cached, shop, cache_file, broken):
-    cache_file.parent.mkdir()
-    cache_file.write_bytes(broken(shop.package))
-    server = cached()
-    assert_right(ask(server), shop)
-    server.wait_for_record(message="package kept in the cache folder")
-    assert cache_file.read_bytes() == shop.package
-
-
-def file_size_limit(limit: int, survives: bool):
-    """Lets a process write no more than so many bytes into a file; one that tries gets an error, or is killed."""
-
-    def before_exec():
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN if survives else signal.SIG_DFL)
-
-    return before_exec
-
-
-@contextlib.contextmanager
-def limited(binaries, log_file, shop, cache, survives: bool):
-    """The function with a cache folder, and with less room in a file than its package takes."""
-    variables = {**shop.env, "PORT": "0", "EMBER_HOST": "127.0.0.1", "EMBER_CACHE_DIR": str(cache)}
-    limit = file_size_limit(len(shop.package) // 2, survives)
-    env = environment(**variables)
-    server = Server("predict", [binaries.predict], log_file("predict"), env, preexec_fn=limit)
-    try:
-        yield server
-    finally:
-        server.stop()
-
-
-def test_a_write_that_finds_no_room_leaves_nothing_behind(binaries, log_file, shop, cache_file):
-    with limited(binaries, log_file, shop, cache_file.parent, survives=True) as server:
-        assert_right(ask(server), shop)
-        server.wait_for_record(level="WARN", message="package not kept in the cache folder")
-        assert list(cache_file.parent.iterdir()) == []
-        assert_right(ask(server), shop)
-
-
-def test_a_folder_that_nobody_can_write_to_is_gone_without(function, shop):
-    server = function(EMBER_CACHE_DIR="/proc")
-    assert_right(ask(server), shop)
-    server.wait_for_record(level="WARN", message="package not kept in the cache folder")
-
-
-def test_a_process_that_is_killed_while_it_writes_leaves_nothing_that_is_taken(
-    binaries, log_file, cached, shop, cache_file
-):
-    with limited(binaries, log_file, shop, cache_file.parent, survives=False) as server:
-        assert_right(ask(server), shop)
-        assert server.wait(20) == -signal.SIGXFSZ
-    [half] = cache_file.parent.iterdir()
-    assert half != cache_file and half.stat().st_size < len(shop.package)
-    server = cached()
-    assert_right(ask(server), shop)
-    server.wait_for_record(message="package kept in the cache folder")
-    assert list(cache_file.parent.iterdir()) == [cache_file]
-    assert cache_file.read_bytes() == shop.package
-
-
-def test_a_process_that_is_killed_at_any_time_leaves_nothing_that_is_taken(cached, shop, cache_file):
-    server = cached()
-    assert_right(ask(server), shop)
-    server.signal(signal.SIGKILL)
-    server.wait()
-    assert not cache_file.exists() or cache_file.read_bytes() == shop.package
-    assert_right(ask(cached()), shop)
-
-
-def test_two_processes_that_fill_one_folder_at_once_leave_one_whole_package(cached, shop, cache_file):
-    servers = [cached(), cached()]
-    with ThreadPoolExecutor(2) as pool:
-        for response in pool.map(ask, servers):
+def test_many_requests_that_name_no_model_make_one_listing(function, shop):
+    server = function(EMBER_REFRESH_SECONDS="3600")
+    with ThreadPoolExecutor(8) as pool:
+        for response in pool.map(ask_unnamed, [server] * 32):
             assert_right(response, shop)
-    wait_until(cache_file.exists, "the package is kept", process=servers[0])
-    assert cache_file.read_bytes() == shop.package
-    for server in servers:
-        server.stop()
-    assert list(cache_file.parent.iterdir()) == [cache_file]
+    assert shop.listings == 1
 
 
-def test_a_folder_store_needs_no_network_and_no_cache(predict_server, tmp_path, packages, emberlite):
-    emberlite.json("push", packages["diagnosis"].file, "--store", tmp_path / "store")
-    server = predict_server(
-        EMBER_STORE=str(tmp_path / "store"),
-        EMBER_S3_ENDPOINT=f"http://127.0.0.1:{free_port()}",
-        EMBER_CACHE_DIR=str(tmp_path / "cache"),
-        AWS_CA_BUNDLE=str(tmp_path / "nowhere.pem"),
-    )
-    assert ask(server).status_code == 200
-    assert not (tmp_path / "cache").exists()
+def test_that_there_is_no_model_is_found_out_anew_each_time(function, shop):
+    pointer = shop.objects.pop(POINTER)
+    package = shop.objects.pop(shop.key)
+    server = function(EMBER_REFRESH_SECONDS="3600")
+    assert ask_unnamed(server).status_code == 400
+    shop.put(shop.key, package)
+    shop.put(POINTER, pointer)
+    assert_right(ask_unnamed(server), shop)
+
+
+def test_that_a_model_is_no_longer_the_only_one_is_noticed_on_the_side(function, shop, packages):
+    server = function(EMBER_REFRESH_SECONDS="1")
+    assert_right(ask_unnamed(server), shop)
+    shop.put("models/digits/current.json", json.dumps({"digest": packages["digits"].digest}).encode())
+    wait_until(lambda: ask_unnamed(server).status_code == 400, "the second model is noticed", process=server)
+    del shop.objects["models/digits/current.json"]
+    assert_right(ask_unnamed(server), shop)
+
+
+def test_a_later_listing_that_fails_leaves_the_model_answering(function, shop):
+    server = function(EMBER_REFRESH_SECONDS="1")
+    assert_right(ask_unnamed(server), shop)
+    shop.fails_to_list = True
+
+    def is_noticed():
+        assert_right(ask_unnamed(server), shop)
+        return any(record["message"].startswith("models not listed") for record in server.records())
+
+    wait_until(is_noticed, "the listing has failed", process=server)

@@ -1,5 +1,6 @@
 //! The engine: tract runs the graph. It knows tensors, and nothing of HTTP, stores or clouds.
 
+mod bounds;
 mod decoder;
 mod dialect;
 mod graph;

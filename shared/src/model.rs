@@ -9,6 +9,7 @@ mod layout;
 mod loaded;
 mod manifest;
 mod name;
+mod only;
 mod package;
 mod set;
 

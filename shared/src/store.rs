@@ -163,10 +163,17 @@ impl Store {
         package
     }
 
-    /// Begins to write what was downloaded into the cache folder, on the side: it is for the time after an answer.
+    /// Begins to write what was downloaded into the cache folder, on the side: it is for the time after an answer. The first
+    /// time, what other processes left there is removed.
     pub fn keep_downloaded(&self) {
         let Some(cache) = &self.cache else { return };
-        for package in std::mem::take(&mut *self.unkept()) {
+        let is_first = cache.begin();
+        let packages = std::mem::take(&mut *self.unkept());
+        if is_first && packages.is_empty() {
+            let cache = Arc::clone(cache);
+            drop(tokio::task::spawn_blocking(move || cache.remove_abandoned()));
+        }
+        for package in packages {
             let cache = Arc::clone(cache);
             drop(tokio::task::spawn_blocking(move || cache.keep(&package)));
         }

@@ -2,6 +2,8 @@
 
 import contextlib
 import http.client
+import socketserver
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -44,13 +46,35 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def listening(handler: type[BaseHTTPRequestHandler]):
-    """The address of a server that runs within the block."""
+def listening(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None):
+    """The address of a server that runs within the block, over TLS where a context is given."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if tls:
+        # Hands are shaken by the thread that reads, so that nobody has to wait for a slow one.
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    with _running(server) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def accepting(act):
+    """The address of a server that hands every new connection to `act`, and closes it then."""
+
+    class Connection(socketserver.BaseRequestHandler):
+        def handle(self):
+            with contextlib.suppress(OSError):
+                act(self.request)
+
+    with _running(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _running(server: socketserver.ThreadingMixIn):
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f"127.0.0.1:{server.server_port}"
+        yield f"127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

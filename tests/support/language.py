@@ -2,6 +2,7 @@
 
 import json
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,23 @@ import numpy as np
 SPECIAL = ["<pad>", "<s>", "</s>", "<|im_start|>", "<|im_end|>"]
 MERGES = [("h", "e"), ("i", "n"), ("Ġ", "t"), ("Ġt", "he"), ("Ġ", "a"), ("o", "n"), ("e", "r")]
 CONTEXT = 4096
-WIDTH, LAYERS, HEADS, KEY_HEADS, HEAD_WIDTH, INNER = 32, 2, 4, 2, 8, 64
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the model is."""
+
+    width: int = 32
+    layers: int = 2
+    heads: int = 4
+    key_heads: int = 2
+    head_width: int = 8
+    inner: int = 64
+    # By how much its weights deviate from zero.
+    deviation: float = 0.3
+
+
+TINY = Size()
 
 CHAT_TEMPLATE = """\
 {%- if tools %}
@@ -72,29 +89,30 @@ def tokenizer() -> dict:
     }
 
 
-def weights(seed: int) -> dict[str, np.ndarray]:
+def weights(seed: int, size: Size) -> dict[str, np.ndarray]:
     random = np.random.default_rng(seed)
 
     def matrix(outputs: int, inputs: int) -> np.ndarray:
-        return (random.standard_normal((outputs, inputs)) * 0.3).astype(np.float32)
+        return (random.standard_normal((outputs, inputs)) * size.deviation).astype(np.float32)
 
+    width, queries, keys = size.width, size.heads * size.head_width, size.key_heads * size.head_width
     tensors = {
-        "model.embed_tokens.weight": matrix(len(VOCABULARY), WIDTH),
-        "model.norm.weight": np.ones(WIDTH, np.float32),
-        "lm_head.weight": matrix(len(VOCABULARY), WIDTH),
+        "model.embed_tokens.weight": matrix(len(VOCABULARY), width),
+        "model.norm.weight": np.ones(width, np.float32),
+        "lm_head.weight": matrix(len(VOCABULARY), width),
     }
-    for layer in range(LAYERS):
+    for layer in range(size.layers):
         name = f"model.layers.{layer}"
         tensors |= {
-            f"{name}.input_layernorm.weight": np.ones(WIDTH, np.float32),
-            f"{name}.post_attention_layernorm.weight": np.ones(WIDTH, np.float32),
-            f"{name}.self_attn.q_proj.weight": matrix(HEADS * HEAD_WIDTH, WIDTH),
-            f"{name}.self_attn.k_proj.weight": matrix(KEY_HEADS * HEAD_WIDTH, WIDTH),
-            f"{name}.self_attn.v_proj.weight": matrix(KEY_HEADS * HEAD_WIDTH, WIDTH),
-            f"{name}.self_attn.o_proj.weight": matrix(WIDTH, HEADS * HEAD_WIDTH),
-            f"{name}.mlp.gate_proj.weight": matrix(INNER, WIDTH),
-            f"{name}.mlp.up_proj.weight": matrix(INNER, WIDTH),
-            f"{name}.mlp.down_proj.weight": matrix(WIDTH, INNER),
+            f"{name}.input_layernorm.weight": np.ones(width, np.float32),
+            f"{name}.post_attention_layernorm.weight": np.ones(width, np.float32),
+            f"{name}.self_attn.q_proj.weight": matrix(queries, width),
+            f"{name}.self_attn.k_proj.weight": matrix(keys, width),
+            f"{name}.self_attn.v_proj.weight": matrix(keys, width),
+            f"{name}.self_attn.o_proj.weight": matrix(width, queries),
+            f"{name}.mlp.gate_proj.weight": matrix(size.inner, width),
+            f"{name}.mlp.up_proj.weight": matrix(size.inner, width),
+            f"{name}.mlp.down_proj.weight": matrix(width, size.inner),
         }
     return tensors
 
@@ -107,10 +125,13 @@ def write_safetensors(tensors: dict[str, np.ndarray], path: Path) -> None:
         offset += tensor.nbytes
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(tensor.tobytes() for tensor in tensors.values()))
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for tensor in tensors.values():
+            file.write(tensor.data)
 
 
-def write_folder(folder: Path, chat: bool = True, seed: int = 1) -> Path:
+def write_folder(folder: Path, chat: bool = True, seed: int = 1, size: Size = TINY) -> Path:
     """Writes the model; `chat` says whether it has a chat template."""
     folder.mkdir(parents=True)
     config = {
@@ -120,14 +141,14 @@ def write_folder(folder: Path, chat: bool = True, seed: int = 1) -> Path:
         "mlp_bias": False,
         "bos_token_id": 1,
         "eos_token_id": 2,
-        "head_dim": HEAD_WIDTH,
+        "head_dim": size.head_width,
         "hidden_act": "silu",
-        "hidden_size": WIDTH,
-        "intermediate_size": INNER,
+        "hidden_size": size.width,
+        "intermediate_size": size.inner,
         "max_position_embeddings": CONTEXT,
-        "num_attention_heads": HEADS,
-        "num_hidden_layers": LAYERS,
-        "num_key_value_heads": KEY_HEADS,
+        "num_attention_heads": size.heads,
+        "num_hidden_layers": size.layers,
+        "num_key_value_heads": size.key_heads,
         "rms_norm_eps": 1e-6,
         "rope_theta": 10000.0,
         "tie_word_embeddings": False,
@@ -145,7 +166,7 @@ def write_folder(folder: Path, chat: bool = True, seed: int = 1) -> Path:
     }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))
-    write_safetensors(weights(seed), folder / "model.safetensors")
+    write_safetensors(weights(seed, size), folder / "model.safetensors")
     return folder
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections import defaultdict, deque
@@ -118,14 +119,19 @@ class ObjectStore:
 
     def __init__(self):
         self.objects: dict[str, bytes] = {}
+        self.etags: dict[str, str] = {}
+        # How often the names of the models were listed.
+        self.listings = 0
+        self.fails_to_list = False
         self.requests: list[tuple[str, str | None, str | None]] = []
         self.released = threading.Event()
         self._faults: dict[str, deque[Fault | None]] = defaultdict(deque)
         self._always: dict[str, Fault] = {}
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
 
     def put(self, key: str, content: bytes) -> None:
         self.objects[key] = content
+        self.etags[key] = f'"{hashlib.md5(content).hexdigest()}"'
 
     def script(self, key: str, *faults: Fault | None) -> None:
         """What happens to the next requests for this key; `None` lets one pass."""
@@ -136,11 +142,11 @@ class ObjectStore:
         self._always[key] = fault
 
     def next_fault(self, key: str) -> Fault | None:
-        with self._lock:
+        with self.lock:
             return self._faults[key].popleft() if self._faults[key] else self._always.get(key)
 
     def note(self, key: str, handler) -> None:
-        with self._lock:
+        with self.lock:
             self.requests.append((key, handler.headers.get("Range"), handler.headers.get("If-Match")))
 
     def ranges(self, key: str) -> list[str | None]:
@@ -164,11 +170,7 @@ class Shop(ObjectStore):
         self.put(POINTER, json.dumps({"digest": digest}).encode())
 
 
-def etag(content: bytes) -> str:
-    return f'"{hashlib.md5(content).hexdigest()}"'
-
-
-def serve(store: ObjectStore):
+def serve(store: ObjectStore, tls: ssl.SSLContext | None = None):
     """A running endpoint for a store; use as a context manager for its address."""
 
     class S3(Handler):
@@ -194,10 +196,10 @@ def serve(store: ObjectStore):
             if content is None:
                 self.fail(404, "NoSuchKey")
                 return b""
-            if self.headers.get("If-Match") not in (None, etag(content)):
+            if self.headers.get("If-Match") not in (None, store.etags[key]):
                 self.fail(412, "PreconditionFailed")
                 return b""
-            headers = [("ETag", etag(content)), ("Content-Type", "application/octet-stream")]
+            headers = [("ETag", store.etags[key]), ("Content-Type", "application/octet-stream")]
             code, body = 200, content
             if wanted := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range") or ""):
                 start, end = int(wanted[1]), min(int(wanted[2]), len(content) - 1)
@@ -217,6 +219,11 @@ def serve(store: ObjectStore):
             return body
 
         def list(self) -> None:
+            with store.lock:
+                store.listings += 1
+            if store.fails_to_list:
+                self.fail(503, "SlowDown")
+                return
             folders = sorted({key.rsplit("/", 1)[0] for key in store.objects if key.startswith("models/")})
             found = "".join(f"<CommonPrefixes><Prefix>{folder}/</Prefix></CommonPrefixes>" for folder in folders)
             body = f"<?xml version='1.0'?><ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>"
@@ -246,4 +253,4 @@ def serve(store: ObjectStore):
             except (OSError, ValueError):
                 pass
 
-    return listening(S3)
+    return listening(S3, tls)

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.blake3 import digest
 from support.processes import ROOT, environment
 
 MODELS = ("credit", "diagnosis", "digits")
@@ -29,6 +30,8 @@ class Command:
 
     binary: Path
     folder: Path
+    # How long it may take.
+    seconds: float = 120
 
     def __call__(self, *arguments, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
         """Runs the command to its end, whatever its exit status."""
@@ -37,7 +40,7 @@ class Command:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=self.seconds,
             env=environment(**(env or {})),
             cwd=self.folder,
         )
@@ -78,3 +81,18 @@ def flipped(package: bytes, position: int) -> bytes:
     broken = bytearray(package)
     broken[position] ^= 0x10
     return bytes(broken)
+
+
+def with_graph(package: bytes, text: str) -> tuple[str, bytes]:
+    """A package with another graph, of no more bytes than its own, that is intact in all else; with its digest."""
+    start, end = sections(package)["graph.nnef"]
+    graph = text.encode().ljust(end - start)
+    assert len(graph) == end - start, f"the graph has {len(graph)} bytes, expected at most {end - start}"
+    length = int.from_bytes(package[:8], "little")
+    header = package[8 : 8 + length]
+    manifest = json.loads(header)["__metadata__"]["manifest"]
+    changed = manifest.replace(digest(package[start:end]), digest(graph))
+    for old, new in ((package[start:end], graph), (manifest.encode(), changed.encode())):
+        header = header.replace(digest(old).encode(), digest(new).encode())
+    resealed = package[:8] + header + package[8 + length : start] + graph + package[end:]
+    return digest(resealed), resealed

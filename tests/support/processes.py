@@ -111,8 +111,39 @@ class Process:
     def resident_bytes(self) -> int:
         return psutil.Process(self._process.pid).memory_info().rss
 
+    def peak_bytes(self) -> int:
+        """The most memory that was ever resident."""
+        return self._status("VmHWM")
+
+    def own_bytes(self) -> int:
+        """The resident memory that is no file's."""
+        return self._status("RssAnon")
+
+    def program_bytes(self) -> int:
+        """The resident pages of the program's own file."""
+        process = psutil.Process(self._process.pid)
+        return sum(mapped.rss for mapped in process.memory_maps() if mapped.path == process.exe())
+
+    def _status(self, field: str) -> int:
+        text = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(re.search(rf"{field}:\s+(\d+) kB", text)[1]) * 1024
+
+    def written_bytes(self) -> int:
+        """What was given to `write` for files, pipes and sockets alike."""
+        return int(re.search(r"wchar: (\d+)", Path(f"/proc/{self._process.pid}/io").read_text())[1])
+
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
+
+    def wait_until_stopped(self) -> None:
+        """Waits for SIGSTOP to have reached all of the process."""
+        threads = Path(f"/proc/{self._process.pid}/task")
+
+        def stand_still() -> bool:
+            states = [(thread / "stat").read_text().rpartition(")")[2].split()[0] for thread in threads.iterdir()]
+            return all(state == "T" for state in states)
+
+        wait_until(stand_still, f"{self.name} stands still", process=self)
 
     def wait(self, seconds: float = 10) -> int:
         """The exit status."""

@@ -77,7 +77,7 @@ impl Library for Graph {
 pub fn read(text: &str, library: &impl Library) -> Result<TypedModel, EngineError> {
     let mut failed = None;
     let read = guarded(|| {
-        let doc = parse::document(text).map_err(|error| explain(&error))?;
+        let doc = parse::document(text)?;
         let labels = library.labels();
         let variables = variables(&doc);
         let mut tensors = HashMap::new();

@@ -7,7 +7,8 @@ use tract_nnef::ast::parse::parse_document;
 use tract_nnef::ast::{
     Argument, Assignment, Document, GraphDef, Identifier, Invocation, LValue, Literal, RValue, TypeName,
 };
-use tract_nnef::internal::TractResult;
+
+use super::{bounds, explain};
 
 /// How deep expressions may lie in one another; what lies deeper is left to tract.
 const DEEPEST: usize = 32;
@@ -15,12 +16,20 @@ const DEEPEST: usize = 32;
 /// Reads a document.
 ///
 /// # Errors
-/// Text that is no tract-OPL.
-pub(super) fn document(text: &str) -> TractResult<Document> {
-    match quick(text) {
-        Some(document) => Ok(document),
-        None => parse_document(text),
-    }
+/// Text that is no tract-OPL, or that nests too deep.
+pub(super) fn document(text: &str) -> Result<Document, String> {
+    let document = match quick(text) {
+        Some(document) => document,
+        None => by_tract(text)?,
+    };
+    bounds::check_fragments(&document)?;
+    Ok(document)
+}
+
+/// What tract's parser makes of a text that it may be given.
+fn by_tract(text: &str) -> Result<Document, String> {
+    bounds::check(text)?;
+    parse_document(text).map_err(|error| explain(&error))
 }
 
 /// The document, where its graph has nothing but assignments of calls, literals and names.
@@ -30,7 +39,7 @@ fn quick(text: &str) -> Option<Document> {
     let head = format!("{}\ngraph network() -> () {{}}", &text[..start]);
     let mut reader = Reader { rest: &text[start..] };
     let graph_def = reader.graph()?;
-    Some(Document { graph_def, ..parse_document(&head).ok()? })
+    Some(Document { graph_def, ..by_tract(&head).ok()? })
 }
 
 /// What is still to be read.
@@ -210,7 +219,7 @@ impl<'a> Reader<'a> {
         Some(self.take(length).to_owned())
     }
 
-    /// A text in quotes of either kind, of which it has neither but escaped.
+    /// A text in quotes of either kind, of which it has neither but escaped; one that may be read further.
     fn string(&mut self) -> Option<String> {
         let quote = self.rest.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
         let mut text = String::new();
@@ -220,7 +229,7 @@ impl<'a> Reader<'a> {
                 (_, '\\') => text.push(characters.next()?.1),
                 (at, end) if end == quote => {
                     self.rest = &self.rest[at + 1..];
-                    return Some(text);
+                    return bounds::is_flat(text.as_bytes()).then_some(text);
                 }
                 (_, '"' | '\'') => return None,
                 (_, other) => text.push(other),

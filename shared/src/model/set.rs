@@ -7,6 +7,7 @@ use std::time::Duration;
 use tracing::error;
 
 use super::cell::{Cell, LoadError};
+use super::only::Only;
 use super::{Model, ModelName};
 use crate::store::{Store, StoreError};
 
@@ -15,6 +16,8 @@ use crate::store::{Store, StoreError};
 pub struct Models {
     store: Arc<Store>,
     default: Option<ModelName>,
+    /// What answers where no model is named and there is no default.
+    only: Arc<Only>,
     /// `None` serves every model of the store.
     served: Option<Vec<ModelName>>,
     refresh: Option<Duration>,
@@ -36,15 +39,17 @@ pub struct ModelStatus {
 impl Models {
     /// Serves models of `store`; nothing is loaded before it is asked for.
     ///
-    /// `served` of `None` means every model there is. `default` answers where no model is named. A pointer is looked at
-    /// again after `refresh`, never for `None`.
+    /// `served` of `None` means every model there is. `default` answers where no model is named. A pointer, and which
+    /// model is the only one, is looked at again after `refresh`, never for `None`.
     pub fn new(
         store: Store,
         served: Option<Vec<ModelName>>,
         default: Option<ModelName>,
         refresh: Option<Duration>,
     ) -> Self {
-        Self { store: Arc::new(store), default, served, refresh, preload: false, cells: RwLock::default() }
+        let store = Arc::new(store);
+        let only = Only::new(Arc::clone(&store), refresh);
+        Self { store, default, only, served, refresh, preload: false, cells: RwLock::default() }
     }
 
     /// Has the default model loaded before it is asked for: [`Models::preload`] does it, and readiness waits for it.
@@ -108,7 +113,8 @@ impl Models {
         models
     }
 
-    /// The model that answers where none is named: the default, else the only one there is.
+    /// The model that answers where none is named: the default, else the only one there is, which the store is not asked
+    /// for each time.
     ///
     /// # Errors
     /// A store that can't be listed.
@@ -116,9 +122,10 @@ impl Models {
         if self.default.is_some() {
             return Ok(self.default.clone());
         }
-        match self.names().await?.as_slice() {
-            [only] => Ok(Some(only.clone())),
-            _ => Ok(None),
+        match self.served.as_deref() {
+            None => self.only.get().await,
+            Some([only]) => Ok(Some(only.clone())),
+            Some(_) => Ok(None),
         }
     }
 

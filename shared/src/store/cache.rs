@@ -7,8 +7,10 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::model::{Digest, Hashed, PackageBytes};
@@ -17,16 +19,30 @@ use crate::model::{Digest, Hashed, PackageBytes};
 const RESERVE_BYTES: u64 = 1 << 20;
 /// How much is written at once.
 const PIECE_BYTES: usize = 1 << 20;
+/// `SIGXFSZ`: a file would become larger than the process may make one. Unhandled, it ends the process.
+const FILE_TOO_LARGE: i32 = 25;
 
 /// A folder of packages.
 #[derive(Debug)]
 pub(super) struct Cache {
     folder: PathBuf,
+    /// Whether it was written to, or looked through for what others left, since the start.
+    is_begun: AtomicBool,
 }
 
 impl Cache {
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder }
+        Self { folder, is_begun: AtomicBool::new(false) }
+    }
+
+    /// Gets ready to be written to, from a runtime; answers whether this is the first time, when what others left is to be
+    /// removed though nothing may have to be kept.
+    pub(super) fn begin(&self) -> bool {
+        let is_first = !self.is_begun.swap(true, Ordering::Relaxed);
+        if is_first && let Err(error) = signal(SignalKind::from_raw(FILE_TOO_LARGE)) {
+            warn!(%error, "a limit on the size of files may end this process");
+        }
+        is_first
     }
 
     /// The package with this digest, mapped, where the folder has it whole. Hashes it: for threads that may block.
@@ -104,7 +120,7 @@ impl Cache {
     }
 
     /// Removes what processes that ended before their time have left.
-    fn remove_abandoned(&self) {
+    pub(super) fn remove_abandoned(&self) {
         let parts =
             self.files().into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "part"));
         for path in parts {

@@ -6,7 +6,7 @@ mod object;
 use std::sync::Arc;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use tokio::sync::OnceCell;
 
@@ -189,13 +189,19 @@ impl Place {
     }
 }
 
+/// Why a request failed, in words: what the store says, or else the error and all that caused it.
 fn reason<E>(error: &SdkError<E>) -> String
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
     match (error.code(), error.message()) {
         (Some(code), message) => format!("{code}: {}", message.unwrap_or("no message")),
-        _ => DisplayErrorContext(error).to_string(),
+        _ => {
+            let causes = std::iter::successors(Some(error as &dyn std::error::Error), |cause| cause.source());
+            let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+            texts.dedup();
+            texts.join(": ")
+        }
     }
 }
 

@@ -68,6 +68,7 @@ fn what_is_no_graph_is_an_error() {
     }
     let deep = format!("version 1.0;\ngraph g() -> (b) {{ b = {}; }}", "[".repeat(100_000));
     assert_eq!(quick(&deep), None);
+    assert!(document(&deep).is_err());
 }
 
 proptest! {
