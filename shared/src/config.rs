@@ -1,5 +1,7 @@
 //! Configuration: every environment variable there is, read once and checked at start.
 
+mod consume;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -35,6 +37,10 @@ pub struct Config {
     pub isa: Isa,
     /// How models that write are run.
     pub generate: generate::Settings,
+    /// What the function that consumes reads, and where results go.
+    pub consume: crate::consume::Settings,
+    /// How buckets are reached.
+    pub s3: S3Settings,
     /// How Lambda takes the answers of a function that writes.
     pub invoke_mode: InvokeMode,
     /// What is logged.
@@ -136,7 +142,7 @@ const REFRESH: Variable = variable(
 );
 const MAX_BODY: Variable =
     variable("EMBER_MAX_BODY_BYTES", "a number of bytes above 0", "6291456", "the largest request body");
-const ENDPOINT: Variable =
+const S3_ENDPOINT: Variable =
     variable("EMBER_S3_ENDPOINT", "an http:// or https:// URL", "AWS", "the S3 endpoint: MinIO, GCS, OSS, …");
 const PATH_STYLE: Variable = variable(
     "EMBER_S3_PATH_STYLE",
@@ -183,7 +189,7 @@ const LOG_FORMAT: Variable = variable("EMBER_LOG_FORMAT", "json or text", "json"
 const HOST: Variable = variable("EMBER_HOST", "an address", "0.0.0.0", "where the plain HTTP server listens");
 const PORT: Variable = variable("PORT", "a port", "8080", "the port of the plain HTTP server");
 
-const ALL: [Variable; 22] = [
+const ALL: [Variable; 31] = [
     STORE,
     MODEL,
     MODELS,
@@ -191,7 +197,7 @@ const ALL: [Variable; 22] = [
     CACHE_DIR,
     REFRESH,
     MAX_BODY,
-    ENDPOINT,
+    S3_ENDPOINT,
     PATH_STYLE,
     STORE_TIMEOUT,
     PART,
@@ -202,6 +208,15 @@ const ALL: [Variable; 22] = [
     CACHE_FORMAT,
     SPECULATE,
     INVOKE_MODE,
+    consume::QUEUE,
+    consume::RESULTS,
+    consume::REPLIES,
+    consume::DEAD_LETTERS,
+    consume::INPUTS,
+    consume::MAX_OBJECT,
+    consume::ENDPOINT,
+    consume::VISIBILITY,
+    consume::BATCHES,
     LOG,
     LOG_FORMAT,
     HOST,
@@ -220,10 +235,11 @@ impl Config {
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let reader = Reader(lookup);
         let settings = S3Settings {
-            endpoint: reader.endpoint()?,
+            endpoint: reader.endpoint(&S3_ENDPOINT)?,
             path_style: reader.parsed(&PATH_STYLE)?,
             patience: reader.patience()?,
         };
+        let s3 = settings.clone();
         let Some(store) = reader.text(&STORE) else {
             return Err(ConfigError::Missing { name: STORE.name, expected: STORE.expected });
         };
@@ -241,6 +257,8 @@ impl Config {
             threads: reader.positive(&THREADS)?.unwrap_or_else(cores),
             isa: reader.isa()?,
             generate: reader.generate()?,
+            consume: consume::read(&reader)?,
+            s3,
             invoke_mode: reader.one_of(
                 &INVOKE_MODE,
                 &[("response_stream", InvokeMode::ResponseStream), ("buffered", InvokeMode::Buffered)],
@@ -360,9 +378,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         names.collect::<Result<_, _>>().map(Some).map_err(|_| wrong(variable, &text))
     }
 
-    fn endpoint(&self) -> Result<Option<String>, ConfigError> {
-        match self.text(&ENDPOINT) {
-            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => Err(wrong(&ENDPOINT, &url)),
+    fn endpoint(&self, variable: &Variable) -> Result<Option<String>, ConfigError> {
+        match self.text(variable) {
+            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => Err(wrong(variable, &url)),
             url => Ok(url),
         }
     }
@@ -410,6 +428,15 @@ mod tests {
             ("EMBER_CACHE_FORMAT", "f8"),
             ("EMBER_SPECULATE", "maybe"),
             ("EMBER_INVOKE_MODE", "stream"),
+            ("EMBER_QUEUE_URL", "work"),
+            ("EMBER_RESULTS", "results"),
+            ("EMBER_REPLY_QUEUE_URL", "https://host"),
+            ("EMBER_DEAD_LETTER_QUEUE_URL", "arn:aws:sqs:eu-central-1:123456789012:dead"),
+            ("EMBER_INPUTS", "s3://"),
+            ("EMBER_MAX_OBJECT_BYTES", "0"),
+            ("EMBER_SQS_ENDPOINT", "localhost:9324"),
+            ("EMBER_QUEUE_VISIBILITY_SECONDS", "2"),
+            ("EMBER_QUEUE_BATCHES", "0"),
             ("EMBER_LOG", "=="),
             ("EMBER_LOG_FORMAT", "xml"),
             ("PORT", "99999"),
@@ -437,6 +464,32 @@ mod tests {
         let config = read(&[("EMBER_STORE", "s3://ember"), ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")]).unwrap();
         let Location::S3 { settings, .. } = config.store else { panic!("{:?} is in S3", config.store) };
         assert_eq!(settings.patience.memory_bytes, Some(512 << 20));
+    }
+
+    #[test]
+    fn results_are_not_put_where_they_would_be_read() {
+        let places =
+            [("EMBER_STORE", "."), ("EMBER_INPUTS", "s3://ember/work"), ("EMBER_RESULTS", "s3://ember/work/out")];
+        let error = read(&places).unwrap_err();
+        assert!(error.to_string().starts_with("EMBER_RESULTS="), "{error}");
+        let work = "https://sqs.eu-central-1.amazonaws.com/123456789012/work";
+        for name in ["EMBER_REPLY_QUEUE_URL", "EMBER_DEAD_LETTER_QUEUE_URL"] {
+            let error = read(&[("EMBER_STORE", "."), ("EMBER_QUEUE_URL", work), (name, work)]).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{name}=")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_endpoint_of_queues_is_said_by_us_or_by_aws_or_by_the_queue() {
+        let queue = ("EMBER_QUEUE_URL", "http://127.0.0.1:9324/000000000000/work");
+        let endpoint = |variables: &[(&str, &str)]| {
+            let variables = [variables, &[("EMBER_STORE", "."), queue]].concat();
+            read(&variables).unwrap().consume.endpoint
+        };
+        let aws = ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:2");
+        assert_eq!(endpoint(&[("EMBER_SQS_ENDPOINT", "http://127.0.0.1:1"), aws]), Some("http://127.0.0.1:1".into()));
+        assert_eq!(endpoint(&[aws]), Some("http://127.0.0.1:2".into()));
+        assert_eq!(endpoint(&[]), Some("http://127.0.0.1:9324".into()));
     }
 
     #[test]

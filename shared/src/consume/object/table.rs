@@ -1,0 +1,58 @@
+//! CSV: the names of the columns on the first line, a row on each other.
+
+use std::sync::Arc;
+
+use csv::{ReaderBuilder, StringRecord, Trim};
+
+use super::Line;
+use crate::api::ApiError;
+use crate::api::jobs::Content;
+use crate::task::Row;
+
+/// The rows of a table.
+///
+/// # Errors
+/// A table without a line that names its columns.
+pub(super) fn rows(bytes: &[u8]) -> Result<Vec<Line>, ApiError> {
+    // Spreadsheets begin their files with a byte order mark.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut reader = ReaderBuilder::new().trim(Trim::Headers).flexible(true).from_reader(bytes);
+    let unreadable = |error: csv::Error| ApiError::bad_request(format!("the table can't be read: {error}"));
+    let columns: Arc<[String]> = reader.headers().map_err(unreadable)?.iter().map(str::to_owned).collect();
+    if columns.is_empty() {
+        return Err(ApiError::bad_request("the table is empty: expected the names of its columns on the first line"));
+    }
+    let row = |(index, record): (usize, Result<StringRecord, csv::Error>)| {
+        let record = record.map_err(|error| (None, unreadable(error)));
+        let content = record.and_then(|record| {
+            let line = record.position().map(csv::Position::line);
+            let (expected, got) = (columns.len(), record.len());
+            let row = Row::new(Arc::clone(&columns), record.iter().map(str::to_owned).collect());
+            let wrong = || ApiError::bad_request(format!("the row has {got} cells: expected {expected}"));
+            row.map(|row| (line, Content::Row(row))).ok_or_else(|| (line, wrong()))
+        });
+        let (line, content) = match content {
+            Ok((line, content)) => (line, Ok(content)),
+            Err((line, error)) => (line, Err(error)),
+        };
+        Line { number: line.and_then(|line| line.try_into().ok()).unwrap_or(index + 2), content }
+    };
+    Ok(reader.records().enumerate().map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_numbers_and_their_errors() {
+        let lines = rows(b"\xef\xbb\xbfa, b\n1,2\n\n1\n\"3\n3\",4\n").unwrap();
+        let told: Vec<_> = lines.iter().map(|line| (line.number, line.content.is_ok())).collect();
+        assert_eq!(told, [(2, true), (4, false), (5, true)]);
+    }
+
+    #[test]
+    fn a_table_without_columns_is_refused() {
+        assert!(rows(b"").is_err_and(|error| error.is_final()));
+    }
+}
