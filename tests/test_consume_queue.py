@@ -50,7 +50,10 @@ def test_a_message_that_fails_comes_again(start_consume, moto, results):
     queue = Queue(moto)
     server = start_consume(queue, EMBER_DEAD_LETTER_QUEUE_URL="")
     queue.send(WRONG)
-    failures = lambda: [record for record in server.records() if record.get("message") == "message failed"]  # noqa: E731
+
+    def failures() -> list[dict]:
+        return [record for record in server.records() if record.get("message") == "message failed"]
+
     wait_until(lambda: len(failures()) >= 2, "the message has come again", process=server)
     assert {failure["code"] for failure in failures()} == {"wrong_shape"}
 
@@ -72,8 +75,11 @@ def test_a_message_is_kept_from_others_while_work_lasts(start_consume, moto, res
         queue.send(classify("My phone was stolen"))
         server.wait_for_record(message="jobs answered")
         seen = len(server.records())
-        kept = lambda: [r for r in server.records()[seen:] if r.get("message") == "messages kept"]  # noqa: E731
-        wait_until(lambda: len(kept()) >= 4, "the message was kept", process=server)
+
+        def times_kept() -> int:
+            return sum(record.get("message") == "messages kept" for record in server.records()[seen:])
+
+        wait_until(lambda: times_kept() >= 4, "the message was kept", process=server)
         assert (queue.waiting(), queue.in_hand()) == (0, 1)
 
 

@@ -86,7 +86,7 @@ impl Consumer {
     pub(super) async fn hand_over(&self, message: &Message, outcome: &Outcome) -> Result<(), ApiError> {
         if let Some(results) = &self.results {
             let written = results.write_new(&outcome.key, JSON_LINES, outcome.lines.clone()).await?;
-            tracing::debug!(message = message.id, key = outcome.key, written, "result in the bucket");
+            tracing::debug!(message_id = message.id, key = outcome.key, written, "result in the bucket");
         }
         let Some(queue) = &self.settings.replies else { return Ok(()) };
         let body = self.reply(outcome)?;
@@ -116,7 +116,12 @@ impl Consumer {
     /// fails, so that its own queue moves it there.
     async fn bury(&self, message: &Message, error: ApiError) -> Fate {
         let Some(queue) = &self.settings.dead_letters else { return failed(message, error) };
-        tracing::warn!(message = message.id, code = error.code(), error = error.message(), "message can't be answered");
+        tracing::warn!(
+            message_id = message.id,
+            code = error.code(),
+            error = error.message(),
+            "message can't be answered"
+        );
         let letter = Letter::new(message.body.clone()).with("code", error.code()).with("reason", error.message());
         let letter = letter.with("message_id", &message.id);
         let group = message.group.as_deref().unwrap_or(NO_GROUP);
@@ -128,7 +133,7 @@ impl Consumer {
 }
 
 fn failed(message: &Message, error: ApiError) -> Fate {
-    tracing::warn!(message = message.id, code = error.code(), error = error.message(), "message failed");
+    tracing::warn!(message_id = message.id, code = error.code(), error = error.message(), "message failed");
     Fate::Failed(error)
 }
 

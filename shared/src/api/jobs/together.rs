@@ -66,8 +66,9 @@ mod tests {
         let results = together(&Compute::new(1), vec![Ok(1), Err(refused()), Ok(3)], move |inputs: Vec<i32>| {
             counted.fetch_add(1, Ordering::Relaxed);
             inputs.into_iter().map(|input| if input == 3 { Err(refused()) } else { Ok(input * 10) }).collect()
-        });
-        assert_eq!(results.await, [Ok(10), Err(refused()), Err(refused())]);
+        })
+        .await;
+        assert_eq!(results, [Ok(10), Err(refused()), Err(refused())]);
         assert_eq!(runs.load(Ordering::Relaxed), 1);
     }
 

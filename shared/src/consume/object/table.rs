@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use csv::{ReaderBuilder, StringRecord, Trim};
+use csv::{Position, ReaderBuilder, StringRecord, Trim};
 
 use super::Line;
 use crate::api::ApiError;
@@ -25,7 +25,7 @@ pub(super) fn rows(bytes: &[u8]) -> Result<Vec<Line>, ApiError> {
     let row = |(index, record): (usize, Result<StringRecord, csv::Error>)| {
         let record = record.map_err(|error| (None, unreadable(error)));
         let content = record.and_then(|record| {
-            let line = record.position().map(csv::Position::line);
+            let line = record.position().map(|position| line(bytes, position));
             let (expected, got) = (columns.len(), record.len());
             let row = Row::new(Arc::clone(&columns), record.iter().map(str::to_owned).collect());
             let wrong = || ApiError::bad_request(format!("the row has {got} cells: expected {expected}"));
@@ -35,9 +35,16 @@ pub(super) fn rows(bytes: &[u8]) -> Result<Vec<Line>, ApiError> {
             Ok((line, content)) => (line, Ok(content)),
             Err((line, error)) => (line, Err(error)),
         };
-        Line { number: line.and_then(|line| line.try_into().ok()).unwrap_or(index + 2), content }
+        Line { number: line.unwrap_or(index + 2), content }
     };
     Ok(reader.records().enumerate().map(row).collect())
+}
+
+/// The line that a record begins on: where it is said to begin, ends of lines before it may still be ahead.
+fn line(bytes: &[u8], position: &Position) -> usize {
+    let start = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let ahead = bytes.iter().skip(start).take_while(|byte| b"\r\n".contains(byte));
+    ahead.filter(|&&byte| byte == b'\n').count() + usize::try_from(position.line()).unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -49,6 +56,8 @@ mod tests {
         let lines = rows(b"\xef\xbb\xbfa, b\n1,2\n\n1\n\"3\n3\",4\n").unwrap();
         let told: Vec<_> = lines.iter().map(|line| (line.number, line.content.is_ok())).collect();
         assert_eq!(told, [(2, true), (4, false), (5, true)]);
+        let numbers: Vec<_> = rows(b"a\r\n1\r\n\r\n2\r\n").unwrap().iter().map(|line| line.number).collect();
+        assert_eq!(numbers, [2, 4]);
     }
 
     #[test]
