@@ -1,4 +1,4 @@
-"""Queues of moto's SQS."""
+"""Queues of moto's SQS, and the bucket that belongs to the work in them."""
 
 import json
 import uuid
@@ -7,6 +7,7 @@ import boto3
 from botocore.config import Config
 
 from support.processes import FAKE_AWS, MotoServer
+from support.store import s3_client
 
 
 def client(moto: MotoServer):
@@ -83,14 +84,7 @@ class Results:
 
     def __init__(self, moto: MotoServer, name: str | None = None):
         self.name = name or f"work-{uuid.uuid4().hex[:12]}"
-        self.client = boto3.client(
-            "s3",
-            endpoint_url=moto.url,
-            region_name=FAKE_AWS["AWS_REGION"],
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(s3={"addressing_style": "path"}, proxies={}),
-        )
+        self.client = s3_client(moto)
         location = {"LocationConstraint": FAKE_AWS["AWS_REGION"]}
         self.client.create_bucket(Bucket=self.name, CreateBucketConfiguration=location)
         self.env = {

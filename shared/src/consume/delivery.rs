@@ -21,9 +21,10 @@ const JSON_LINES: &str = "application/jsonl";
 const NO_GROUP: &str = "emberlite";
 
 impl From<QueueError> for ApiError {
-    /// A queue's name is not the sender's business: the log has it.
+    /// What the log says of a queue (names, accounts, roles) is not for those who ask.
     fn from(error: QueueError) -> Self {
-        Self::unreachable(error.to_string())
+        tracing::error!(%error, "queue not used");
+        Self::unreachable("a queue can't be used; the log says why")
     }
 }
 

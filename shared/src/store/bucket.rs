@@ -39,9 +39,11 @@ impl BucketLocation {
         self.bucket == other.bucket && other.prefix.starts_with(&self.prefix)
     }
 
-    /// The key of an object relative to the prefix; `None` for one that lies elsewhere.
+    /// The key of an object relative to the prefix; `None` for one that lies elsewhere, or does where `..` leads upwards: to
+    /// S3 that is a name like any other, but not to all that speak its protocol.
     pub(crate) fn relative<'a>(&self, bucket: &str, key: &'a str) -> Option<&'a str> {
-        if bucket == self.bucket { key.strip_prefix(&self.prefix) } else { None }
+        let leads_away = key.split('/').any(|part| matches!(part, "." | ".."));
+        if bucket == self.bucket && !leads_away { key.strip_prefix(&self.prefix) } else { None }
     }
 
     /// The URL of an object here.
@@ -72,7 +74,8 @@ impl Bucket {
     /// # Errors
     /// [`StoreError::MissingObject`] and [`StoreError::ObjectTooLarge`] beside those of every store.
     pub(crate) async fn read(&self, key: &str, longest: u64) -> Result<Vec<u8>, StoreError> {
-        self.store.read_object(key, longest).await
+        let read = self.store.read_object(key, longest).await;
+        read.inspect_err(|error| tracing::warn!(%error, "object not read"))
     }
 
     /// Writes an object unless there is one of this key; answers whether it was written.
@@ -80,7 +83,8 @@ impl Bucket {
     /// # Errors
     /// A bucket that can't be written.
     pub(crate) async fn write_new(&self, key: &str, content_type: &str, bytes: Bytes) -> Result<bool, StoreError> {
-        self.store.write_new(key, content_type, bytes).await
+        let written = self.store.write_new(key, content_type, bytes).await;
+        written.inspect_err(|error| tracing::warn!(%error, "object not written"))
     }
 }
 
@@ -96,6 +100,7 @@ mod tests {
     fn only_what_lies_below_the_prefix_has_a_key_here() {
         let inputs = location("s3://ember/in");
         assert_eq!(inputs.relative("ember", "in/digits/7.png"), Some("digits/7.png"));
+        assert_eq!(inputs.relative("ember", "in/../out/7.png"), None);
         assert_eq!(inputs.relative("ember", "inner/7.png"), None);
         assert_eq!(inputs.relative("other", "in/digits/7.png"), None);
         assert_eq!(inputs.url("digits/7.png"), "s3://ember/in/digits/7.png");

@@ -23,21 +23,18 @@ pub(super) fn rows(bytes: &[u8]) -> Result<Vec<Line>, ApiError> {
         return Err(ApiError::bad_request("the table is empty: expected the names of its columns on the first line"));
     }
     let row = |(index, record): (usize, Result<StringRecord, csv::Error>)| {
-        let record = record.map_err(|error| (None, unreadable(error)));
-        let content = record.and_then(|record| {
-            let line = record.position().map(|position| line(bytes, position));
-            let (expected, got) = (columns.len(), record.len());
-            let row = Row::new(Arc::clone(&columns), record.iter().map(str::to_owned).collect());
-            let wrong = || ApiError::bad_request(format!("the row has {got} cells: expected {expected}"));
-            row.map(|row| (line, Content::Row(row))).ok_or_else(|| (line, wrong()))
-        });
-        let (line, content) = match content {
-            Ok((line, content)) => (line, Ok(content)),
-            Err((line, error)) => (line, Err(error)),
-        };
-        Line { number: line.unwrap_or(index + 2), content }
+        let begins = |record: &StringRecord| record.position().map(|position| line(bytes, position));
+        let number = record.as_ref().ok().and_then(begins).unwrap_or(index + 2);
+        Line { number, content: record.map_err(unreadable).and_then(|record| cells(&columns, &record)) }
     };
     Ok(reader.records().enumerate().map(row).collect())
+}
+
+fn cells(columns: &Arc<[String]>, record: &StringRecord) -> Result<Content, ApiError> {
+    let (expected, got) = (columns.len(), record.len());
+    let row = Row::new(Arc::clone(columns), record.iter().map(str::to_owned).collect());
+    let wrong = || ApiError::bad_request(format!("the row has {got} cells: expected {expected}"));
+    row.map(Content::Row).ok_or_else(wrong)
 }
 
 /// The line that a record begins on: where it is said to begin, ends of lines before it may still be ahead.
