@@ -67,8 +67,7 @@ def test_without_a_dead_letter_queue_such_a_message_fails(consume_on_lambda, res
     assert len(results.keys()) == 2
 
 
-def test_a_store_that_cannot_be_reached_fails_only_the_messages_that_need_it(consume_on_lambda, results, dead_letters):
-    # Of two functions one would do: the results' bucket is not there.
+def test_results_that_have_no_place_fail_and_what_needs_none_is_done(consume_on_lambda, results, dead_letters):
     variables = {**results.env, "EMBER_RESULTS": "s3://no-such-bucket/out", "EMBER_DEAD_LETTER_QUEUE_URL": dead_letters.url}
     consume = consume_on_lambda(**variables)
     assert failed(consume.invoke(batch(predict(ROW), WRONG))) == ["0"]
@@ -142,6 +141,11 @@ def test_a_function_without_a_place_for_results_does_not_start(binaries, start_p
     process = start_process("consume", [binaries.functions["consume"]], env)
     assert process.wait() != 0
     assert "EMBER_RESULTS" in process.log()
+
+
+def test_only_this_function_links_the_client_of_queues(binaries):
+    names = [name for name, binary in binaries.functions.items() if b"AmazonSQS" in binary.read_bytes()]
+    assert names == ["consume"]
 
 
 # Other events

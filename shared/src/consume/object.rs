@@ -98,16 +98,20 @@ impl Consumer {
         let _permit = self.files.acquire().await.map_err(|_| ApiError::internal("the function is shutting down"))?;
         let bytes = self.read(&source).await?;
         jobs::check(&self.api, Some(source.model.as_str())).await?;
-        let mut lines = match source.format {
-            Format::Csv => table::rows(&bytes)?,
-            Format::Lines | Format::Image => lines::requests(&bytes, &source.model),
+        let mut lines: Box<dyn Iterator<Item = Line> + Send + '_> = match source.format {
+            Format::Csv => Box::new(table::rows(&bytes)?),
+            Format::Lines | Format::Image => Box::new(lines::requests(&bytes, &source.model)),
         };
         let mut answers = Vec::new();
-        while !lines.is_empty() {
-            let rest = lines.split_off(lines.len().min(LINES_AT_ONCE));
-            self.answer_lines(request.task, &source.model, lines, &mut answers).await?;
-            lines = rest;
+        loop {
+            // Read no sooner than they are answered: as values they take many times the memory.
+            let some: Vec<_> = lines.by_ref().take(LINES_AT_ONCE).collect();
+            if some.is_empty() {
+                break;
+            }
+            self.answer_lines(request.task, &source.model, some, &mut answers).await?;
         }
+        drop(lines);
         let digest = digest(request.id.as_deref(), request.task, &source.model, &bytes);
         Ok(Outcome {
             digest,

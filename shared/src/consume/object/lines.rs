@@ -8,10 +8,10 @@ use crate::api::jobs::Content;
 use crate::model::ModelName;
 
 /// The requests of an object. Empty lines are left out; they count.
-pub(super) fn requests(bytes: &[u8], model: &ModelName) -> Vec<Line> {
+pub(super) fn requests<'a>(bytes: &'a [u8], model: &'a ModelName) -> impl Iterator<Item = Line> + Send + 'a {
     let lines = bytes.split(|&byte| byte == b'\n').enumerate();
     let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    lines.map(|(index, line)| Line { number: index + 1, content: request(line, model) }).collect()
+    lines.map(|(index, line)| Line { number: index + 1, content: request(line, model) })
 }
 
 fn request(line: &[u8], model: &ModelName) -> Result<Content, ApiError> {
@@ -34,7 +34,7 @@ mod tests {
         let model = "digits".parse().unwrap();
         let lines =
             requests(b"{\"input\": 1}\r\n\n{\"model\": \"digits\", \"input\": 2}\n[\n{\"model\": \"x\"}", &model);
-        let told: Vec<_> = lines.iter().map(|line| (line.number, line.content.is_ok())).collect();
+        let told: Vec<_> = lines.map(|line| (line.number, line.content.is_ok())).collect();
         assert_eq!(told, [(1, true), (3, true), (4, false), (5, false)]);
     }
 }

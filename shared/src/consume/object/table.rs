@@ -13,7 +13,7 @@ use crate::task::Row;
 ///
 /// # Errors
 /// A table without a line that names its columns.
-pub(super) fn rows(bytes: &[u8]) -> Result<Vec<Line>, ApiError> {
+pub(super) fn rows(bytes: &[u8]) -> Result<impl Iterator<Item = Line> + Send + '_, ApiError> {
     // Spreadsheets begin their files with a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut reader = ReaderBuilder::new().trim(Trim::Headers).flexible(true).from_reader(bytes);
@@ -22,12 +22,12 @@ pub(super) fn rows(bytes: &[u8]) -> Result<Vec<Line>, ApiError> {
     if columns.is_empty() {
         return Err(ApiError::bad_request("the table is empty: expected the names of its columns on the first line"));
     }
-    let row = |(index, record): (usize, Result<StringRecord, csv::Error>)| {
+    let row = move |(index, record): (usize, Result<StringRecord, csv::Error>)| {
         let begins = |record: &StringRecord| record.position().map(|position| line(bytes, position));
         let number = record.as_ref().ok().and_then(begins).unwrap_or(index + 2);
         Line { number, content: record.map_err(unreadable).and_then(|record| cells(&columns, &record)) }
     };
-    Ok(reader.records().enumerate().map(row).collect())
+    Ok(reader.into_records().enumerate().map(row))
 }
 
 fn cells(columns: &Arc<[String]>, record: &StringRecord) -> Result<Content, ApiError> {
@@ -51,9 +51,9 @@ mod tests {
     #[test]
     fn rows_keep_their_numbers_and_their_errors() {
         let lines = rows(b"\xef\xbb\xbfa, b\n1,2\n\n1\n\"3\n3\",4\n").unwrap();
-        let told: Vec<_> = lines.iter().map(|line| (line.number, line.content.is_ok())).collect();
+        let told: Vec<_> = lines.map(|line| (line.number, line.content.is_ok())).collect();
         assert_eq!(told, [(2, true), (4, false), (5, true)]);
-        let numbers: Vec<_> = rows(b"a\r\n1\r\n\r\n2\r\n").unwrap().iter().map(|line| line.number).collect();
+        let numbers: Vec<_> = rows(b"a\r\n1\r\n\r\n2\r\n").unwrap().map(|line| line.number).collect();
         assert_eq!(numbers, [2, 4]);
     }
 
