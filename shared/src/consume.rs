@@ -22,7 +22,7 @@ use crate::api::{Api, ApiError, Function};
 use crate::config::{Config, ConfigError};
 use crate::queue::Queues;
 use crate::store::Bucket;
-pub(crate) use limit::{Limit, Stop};
+pub(crate) use limit::Limit;
 use request::{Asked, Request};
 pub use settings::Settings;
 

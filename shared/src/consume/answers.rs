@@ -19,6 +19,15 @@ pub(super) struct Answered {
     pub(super) trouble: Option<Trouble>,
 }
 
+impl Answered {
+    /// What may come right another time counts for more than what never will: the message is then tried again as a whole.
+    fn add(&mut self, trouble: Trouble) {
+        if matches!(self.trouble, None | Some(Trouble::Refused(_))) {
+            self.trouble = Some(trouble);
+        }
+    }
+}
+
 /// Why there is no result.
 #[derive(Clone, Debug)]
 pub(super) enum Trouble {
@@ -63,7 +72,7 @@ impl Consumer {
         for (owner, outcome) in owners.into_iter().zip(self.answer_requests(requests, limit).await) {
             match outcome {
                 Ok(outcome) => answered[owner].outcomes.push(outcome),
-                Err(trouble) => drop(answered[owner].trouble.get_or_insert(trouble)),
+                Err(trouble) => answered[owner].add(trouble),
             }
         }
         answered
@@ -104,10 +113,12 @@ impl Consumer {
                 },
             }
         }
-        for (place, image) in reading.join_all().await {
-            match image {
-                Ok(image) => prepared.push(image),
-                Err(trouble) => outcomes[place] = Some(Err(trouble)),
+        while let Some(ended) = reading.join_next().await {
+            match ended {
+                Ok((_, Ok(image))) => prepared.push(image),
+                Ok((place, Err(trouble))) => outcomes[place] = Some(Err(trouble)),
+                // It panicked: what is left without an outcome was interrupted.
+                Err(_) => {}
             }
         }
         for (group, named) in groups(prepared) {
@@ -161,4 +172,19 @@ async fn run(api: Arc<crate::api::Api>, group: Group, named: Vec<Named>, limit: 
         (place, outcome.map_err(Trouble::from))
     };
     named.into_iter().zip(answers).map(outcome).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_which_a_part_may_come_right_is_not_refused() {
+        let refused = || Trouble::from(ApiError::bad_request("never"));
+        let mut answered = Answered::default();
+        for trouble in [refused(), Trouble::OutOfTime, refused()] {
+            answered.add(trouble);
+        }
+        assert!(matches!(answered.trouble, Some(Trouble::OutOfTime)));
+    }
 }

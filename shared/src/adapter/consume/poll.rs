@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::adapter::http;
-use crate::consume::{Consumer, Fate, Limit, Stop};
+use crate::consume::{Consumer, Fate, Limit};
 use crate::events::Message;
 use crate::queue::{QueueUrl, Received};
 
@@ -36,14 +36,10 @@ pub(super) async fn poll(consumer: Arc<Consumer>, queue: QueueUrl) -> Result<(),
         readers.spawn(reader.clone().run());
     }
     stopped.await;
-    end(&sender, &stop);
-    drop(readers.join_all().await);
-    Ok(())
-}
-
-fn end(stopping: &watch::Sender<bool>, stop: &Stop) {
     stop.at(Instant::now() + GRACE);
-    stopping.send_replace(true);
+    sender.send_replace(true);
+    while readers.join_next().await.is_some() {}
+    Ok(())
 }
 
 /// Reads one batch after the other.
