@@ -15,6 +15,7 @@ from support.faults import FAST
 from support.object_store import BUCKET, Shop
 from support.packages import MODELS, Command, Package, variant
 from support.processes import FAKE_AWS, ROOT, RUNNING, MotoServer, Process, Server, environment, target_folder
+from support.queues import Queue, Results
 from support.store import Bucket
 from support.texts import ENCODERS
 
@@ -45,7 +46,7 @@ class Binaries:
 def binaries() -> Binaries:
     """The binaries that `cargo build --workspace` made."""
     folder = target_folder()
-    functions = {name: folder / name for name in ("predict", "embed", "classify", "generate")}
+    functions = {name: folder / name for name in ("predict", "embed", "classify", "generate", "consume")}
     found = Binaries(folder / "emberlite", functions)
     for binary in (found.emberlite, *functions.values()):
         assert binary.is_file(), f"{binary} is not there: run cargo build --workspace, or cargo xtask test"
@@ -196,7 +197,7 @@ def predict_server(binaries, log_file):
 
 @pytest.fixture(scope="session")
 def moto(log_file):
-    """Moto's S3."""
+    """Moto's S3 and SQS."""
     program = Path(sys.executable).with_name("moto_server")
     server = MotoServer("moto_server", [program, "-H", "127.0.0.1", "-p", "0"], log_file("moto"), environment())
     yield server
@@ -207,6 +208,24 @@ def moto(log_file):
 def bucket(moto) -> Bucket:
     """An empty bucket."""
     return Bucket(moto)
+
+
+@pytest.fixture
+def results(moto) -> Results:
+    """An empty bucket for inputs and results."""
+    return Results(moto)
+
+
+@pytest.fixture
+def queue(moto) -> Queue:
+    """An empty queue."""
+    return Queue(moto)
+
+
+@pytest.fixture
+def dead_letters(moto) -> Queue:
+    """An empty queue for messages that can't be answered."""
+    return Queue(moto)
 
 
 @pytest.fixture
@@ -253,6 +272,29 @@ def runtime_interface():
     """A runtime interface that sets real deadlines."""
     with clouds.runtime_interface() as interface:
         yield interface
+
+
+@pytest.fixture
+def consume_on_lambda(binaries, runtime_interface, start_process):
+    """Starts the function consume with these variables; its models are those of the checkout."""
+
+    def start(**variables: str) -> clouds.Invoked:
+        env = environment(
+            AWS_LAMBDA_RUNTIME_API=runtime_interface.address,
+            AWS_LAMBDA_FUNCTION_NAME="consume",
+            AWS_LAMBDA_FUNCTION_MEMORY_SIZE="1769",
+            AWS_LAMBDA_FUNCTION_VERSION="$LATEST",
+            **{"EMBER_CACHE_DIR": "none", "EMBER_STORE": str(ROOT), **variables},
+        )
+        return clouds.Invoked(runtime_interface, start_process("consume", [binaries.functions["consume"]], env))
+
+    return start
+
+
+@pytest.fixture
+def consume(consume_on_lambda, results, dead_letters) -> clouds.Invoked:
+    """The function consume with a bucket for results and a dead-letter queue."""
+    return consume_on_lambda(**results.env, EMBER_DEAD_LETTER_QUEUE_URL=dead_letters.url)
 
 
 @pytest.fixture

@@ -24,8 +24,11 @@ def function(lambda_function, bucket, packages, emberlite):
 
 def test_every_sample_event_is_tested():
     predict = {"predict-url", "predict-image-url", "models-url", "predict-wrong-shape-url"}
-    tested = predict | {"embed-url", "classify-url", "generate-url"}
-    assert {path.stem for path in (ROOT / "events").glob("*.json")} == tested
+    gateways = {"predict-api-v1", "predict-api-v2", "predict-alb"}
+    tested = predict | gateways | {"embed-url", "classify-url", "generate-url"}
+    # Those of consume are in test_consume_events.py.
+    events = {path.stem for path in (ROOT / "events").glob("*.json")}
+    assert {name for name in events if not name.startswith("consume-")} == tested
 
 
 def test_a_prediction_is_answered_cold_and_warm(function):
@@ -63,6 +66,31 @@ def test_a_wrong_shape_is_refused_with_the_right_one(function):
         error = body_of(answer)["error"]
         assert (answer["statusCode"], error["code"]) == (422, "wrong_shape")
         assert "30" in error["expected"] and "3" in error["got"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("predict-api-v1", "malignant"), ("predict-api-v2", "7"), ("predict-alb", "malignant")]
+)
+def test_gateways_and_load_balancers_are_answered_as_they_expect(function, name, label):
+    answer = function.invoke(event(name))
+    assert answer["statusCode"] == 200, answer
+    assert body_of(answer)["predicted_label"] == label
+    headers = answer["headers"]
+    if name != "predict-api-v2":
+        # These two read only lists of headers, where they are set up to.
+        headers = {name: value for name, [value] in answer["multiValueHeaders"].items()}
+    assert headers["content-type"] == "application/json"
+    if name == "predict-alb":
+        assert answer["statusDescription"].startswith("200")
+
+
+@pytest.mark.parametrize("path", ["/models", "/prod/models"])
+def test_the_stage_of_an_api_is_no_part_of_the_path(function, path):
+    payload = event("predict-api-v2")
+    payload |= {"rawPath": path, "body": None, "isBase64Encoded": False}
+    payload["requestContext"]["http"] |= {"method": "GET", "path": path}
+    answer = function.invoke(payload)
+    assert answer["statusCode"] == 200 and "models" in body_of(answer)
 
 
 def test_binary_answers_of_the_protocol_come_as_base64(function):

@@ -62,14 +62,16 @@ def test_the_url_answers_as_the_function_does_and_asks_who_calls(template, funct
     assert parameter["AllowedValues"] == ["AWS_IAM", "NONE"]
 
 
+@pytest.mark.parametrize("name", ["predict", "embed", "classify", "generate", "consume"], indirect=True)
 def test_the_function_is_the_rust_binary(function, name):
     assert function["Metadata"] == {"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": name}}
     properties = function["Properties"]
     assert properties["Runtime"] == "provided.al2023"
     assert (ROOT / properties["CodeUri"] / "Cargo.toml").is_file()
-    assert properties["Timeout"] == (120 if name == "generate" else 30)
+    assert properties["Timeout"] == {"generate": 120, "consume": 60}.get(name, 30)
 
 
+@pytest.mark.parametrize("name", ["predict", "consume"], indirect=True)
 def test_it_runs_on_either_architecture_with_a_whole_core(template, function):
     assert function["Properties"]["Architectures"] == [{"Ref": "Architecture"}]
     assert template["Parameters"]["Architecture"]["AllowedValues"] == ["x86_64", "arm64"]
@@ -98,8 +100,9 @@ def test_the_role_may_read_packages_and_write_its_log_and_nothing_else(template)
     assert all(statement["Effect"] == "Allow" for statement in statements(role))
 
 
-def test_the_bucket_is_private_encrypted_versioned_and_kept(template):
-    bucket = template["Resources"]["Packages"]
+@pytest.mark.parametrize("bucket", ["Packages", "Work"])
+def test_a_bucket_is_private_encrypted_versioned_and_kept(template, bucket):
+    bucket = template["Resources"][bucket]
     assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
     properties = bucket["Properties"]
     assert all(properties["PublicAccessBlockConfiguration"].values())
@@ -109,6 +112,7 @@ def test_the_bucket_is_private_encrypted_versioned_and_kept(template):
     assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
 
 
+@pytest.mark.parametrize("name", ["predict", "embed", "classify", "generate", "consume"], indirect=True)
 def test_the_log_is_the_functions_own_and_ends_some_day(template, function, name):
     assert function["Properties"]["LoggingConfig"] == {"LogGroup": {"Ref": f"{name.title()}Log"}}
     assert template["Resources"][f"{name.title()}Log"]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
@@ -117,7 +121,10 @@ def test_the_log_is_the_functions_own_and_ends_some_day(template, function, name
 
 def test_the_outputs_tell_the_urls_the_bucket_and_how_to_push(template):
     outputs = template["Outputs"]
-    assert outputs.keys() == {"Url", "EmbedUrl", "ClassifyUrl", "GenerateUrl", "Bucket", "Push"}
+    assert outputs.keys() == {
+        *("Url", "EmbedUrl", "ClassifyUrl", "GenerateUrl", "Bucket", "Push"),
+        *("WorkQueueUrl", "DeadLettersUrl", "WorkBucket"),
+    }
     assert outputs["Push"]["Value"] == {"Fn::Sub": "emberlite push models/diagnosis --store s3://${Packages}"}
 
 
@@ -133,3 +140,95 @@ def test_everybody_may_call_only_a_public_url_and_only_by_the_url(template, name
     assert permissions["lambda:InvokeFunctionUrl"]["Properties"]["FunctionUrlAuthType"] == "NONE"
     assert permissions["lambda:InvokeFunction"]["Properties"]["InvokedViaFunctionUrl"] is True
     assert template["Conditions"]["IsPublic"] == {"Fn::Equals": [{"Ref": "UrlAuthType"}, "NONE"]}
+
+
+# The function that consumes
+
+
+@pytest.fixture
+def consume(template) -> dict:
+    return template["Resources"]["Consume"]["Properties"]
+
+
+def test_a_message_is_kept_from_others_six_times_as_long_as_the_function_may_take(template, consume):
+    queue = template["Resources"]["WorkQueue"]["Properties"]
+    assert queue["VisibilityTimeout"] == 6 * consume["Timeout"]
+
+
+def test_failures_are_reported_one_by_one(consume):
+    [source] = consume["Events"].values()
+    assert source["Type"] == "SQS"
+    assert source["Properties"]["Queue"] == {"Fn::GetAtt": "WorkQueue.Arn"}
+    assert source["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_what_fails_again_and_again_ends_in_the_dead_letter_queue_and_is_kept_there(template, consume):
+    resources = template["Resources"]
+    redrive = resources["WorkQueue"]["Properties"]["RedrivePolicy"]
+    assert redrive == {"deadLetterTargetArn": {"Fn::GetAtt": "DeadLetters.Arn"}, "maxReceiveCount": 5}
+    kept = [resources[name]["Properties"]["MessageRetentionPeriod"] for name in ("WorkQueue", "DeadLetters")]
+    assert kept[0] < kept[1] == 14 * 24 * 3600
+    assert resources["DeadLetters"]["DeletionPolicy"] == "Retain"
+    assert consume["Environment"]["Variables"]["EMBER_DEAD_LETTER_QUEUE_URL"] == {"Ref": "DeadLetters"}
+
+
+@pytest.mark.parametrize("queue", ["WorkQueue", "DeadLetters"])
+def test_a_queue_is_encrypted(template, queue):
+    assert template["Resources"][queue]["Properties"]["SqsManagedSseEnabled"] is True
+
+
+def test_new_objects_are_work_and_results_are_not(template, consume):
+    notifications = template["Resources"]["Work"]["Properties"]["NotificationConfiguration"]
+    [told] = notifications["QueueConfigurations"]
+    assert (told["Event"], told["Queue"]) == ("s3:ObjectCreated:*", {"Fn::GetAtt": "WorkQueue.Arn"})
+    assert told["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": "in/"}]
+    variables = consume["Environment"]["Variables"]
+    assert variables["EMBER_INPUTS"] == {"Fn::Sub": "s3://${Work}/in"}
+    assert variables["EMBER_RESULTS"] == {"Fn::Sub": "s3://${Work}/out"}
+
+
+def test_only_buckets_of_this_account_may_send_to_the_queue(template):
+    policy = template["Resources"]["WorkQueuePolicy"]["Properties"]["PolicyDocument"]
+    allowed = [statement for statement in policy["Statement"] if statement["Effect"] == "Allow"]
+    assert [statement["Principal"] for statement in allowed] == [{"Service": "s3.amazonaws.com"}]
+    assert allowed[0]["Action"] == "sqs:SendMessage"
+    assert allowed[0]["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_the_role_of_consume_may_do_its_work_and_nothing_else(template, consume):
+    assert consume["Role"] == {"Fn::GetAtt": "ConsumeRole.Arn"}
+    role = template["Resources"]["ConsumeRole"]
+    assert "ManagedPolicyArns" not in role["Properties"]
+    allowed = {(action, str(said["Resource"])) for said in statements(role) for action in as_list(said["Action"])}
+
+    def arn(name: str) -> str:
+        return str({"Fn::GetAtt": f"{name}.Arn"})
+
+    def below(place: str) -> str:
+        return str({"Fn::Sub": place})
+
+    assert allowed == {
+        ("s3:GetObject", below("${Packages.Arn}/models/*")),
+        ("s3:ListBucket", arn("Packages")),
+        ("s3:GetObject", below("${Work.Arn}/in/*")),
+        ("s3:ListBucket", arn("Work")),
+        ("s3:PutObject", below("${Work.Arn}/out/*")),
+        ("sqs:ReceiveMessage", arn("WorkQueue")),
+        ("sqs:DeleteMessage", arn("WorkQueue")),
+        ("sqs:GetQueueAttributes", arn("WorkQueue")),
+        ("sqs:SendMessage", arn("DeadLetters")),
+        ("logs:CreateLogStream", arn("ConsumeLog")),
+        ("logs:PutLogEvents", arn("ConsumeLog")),
+    }
+    prefixes = [said["Condition"]["StringLikeIfExists"]["s3:prefix"] for said in statements(role) if "Condition" in said]
+    assert prefixes == ["models/*", "in/*"]
+    assert all(said["Effect"] == "Allow" for said in statements(role))
+
+
+def test_the_variables_of_consume_are_those_that_it_knows(consume, binaries):
+    said = subprocess.run([binaries.functions["consume"], "--help"], capture_output=True, text=True, check=True).stdout
+    variables = consume["Environment"]["Variables"]
+    assert all(name in said for name in variables)
+    assert variables.keys() == {
+        *("EMBER_STORE", "EMBER_REFRESH_SECONDS", "EMBER_INPUTS", "EMBER_RESULTS", "EMBER_DEAD_LETTER_QUEUE_URL"),
+    }

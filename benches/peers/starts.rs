@@ -62,7 +62,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let checkout = benches.parent().context("the benchmarks lie in a checkout")?;
     let beside = std::env::current_exe()?;
     let programs = Programs {
-        functions: options.functions.clone().or(beside.parent().map(Path::to_owned)).context("no folder of functions")?,
+        functions: options
+            .functions
+            .clone()
+            .or(beside.parent().map(Path::to_owned))
+            .context("no folder of functions")?,
         python: options.python.clone().unwrap_or_else(|| checkout.join(".venv/bin/python")),
         embed: benches.join("peers/starts/embed.py"),
         store: options.store.clone(),
@@ -77,7 +81,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             waterfalls.extend(starts.typical().map(|start| Waterfall::new(model.name, *place, start).to_string()));
         }
         let package = programs.package_bytes(model.name)? as f64;
-        rows.extend(model.places.iter().zip(&measured).filter_map(|((place, _), starts)| starts.memory(place, &model, package)));
+        rows.extend(
+            model.places.iter().zip(&measured).filter_map(|((place, _), starts)| starts.memory(place, &model, package)),
+        );
     }
     let versions = programs.versions()?;
     Report { peer: "Python", rows: &rows, versions: &versions }.tell(options.json.as_deref())?;
@@ -152,7 +158,8 @@ impl Starts {
     /// The most memory that a process held beside the package.
     fn memory(&self, place: &Place, model: &Model, package: f64) -> Option<Row> {
         matches!(place, Place::Folder | Place::Near).then(|| {
-            let beside = |starts: &[Start]| starts.iter().filter_map(|start| Some(start.peak_bytes? - package)).collect();
+            let beside =
+                |starts: &[Start]| starts.iter().filter_map(|start| Some(start.peak_bytes? - package)).collect();
             let what = format!("most memory beside the package, {place}");
             let row = Row::new(what, model.name, Unit::Megabytes, beside(&self.ours), beside(&self.peer));
             row.aiming_at(MEMORY_AIM)

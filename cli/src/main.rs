@@ -169,6 +169,10 @@ struct Serve {
     /// The address to listen on
     #[arg(long, env = "EMBER_HOST", default_value = "127.0.0.1")]
     host: String,
+    /// The SQS queue to read beside that, as the function consume does; EMBER_RESULTS or EMBER_REPLY_QUEUE_URL tells where
+    /// results go
+    #[arg(long, env = "EMBER_QUEUE_URL", value_name = "URL")]
+    queue: Option<String>,
 }
 
 fn parse_task(text: &str) -> Result<Task, String> {
@@ -203,6 +207,7 @@ fn run(action: Action) -> Result<()> {
             sources: args.sources,
             host: args.host,
             port: args.port,
+            queue: args.queue,
         })),
     }
 }

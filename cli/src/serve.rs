@@ -21,6 +21,8 @@ pub struct Request {
     pub host: String,
     /// The port to listen on.
     pub port: u16,
+    /// The URL of the queue to read beside that.
+    pub queue: Option<String>,
 }
 
 /// Serves until the process is told to stop.
@@ -33,6 +35,8 @@ pub async fn serve(request: Request) -> Result<()> {
     let store = store(&request.sources, packed.path()).await?;
     let mut settings =
         HashMap::from([("EMBER_STORE", store), ("EMBER_HOST", request.host), ("PORT", request.port.to_string())]);
+    let reads_queue = request.queue.is_some();
+    settings.extend(request.queue.map(|queue| ("EMBER_QUEUE_URL", queue)));
     if std::env::var_os("EMBER_LOG_FORMAT").is_none() {
         settings.insert("EMBER_LOG_FORMAT", "text".to_owned());
     }
@@ -40,8 +44,13 @@ pub async fn serve(request: Request) -> Result<()> {
     telemetry::start(&config.log);
     let function = api::all(&config);
     tokio::spawn(function.preload());
-    let routes = function.routes.merge(page::routes());
-    adapter::serve(routes, &config.host, config.port).await.map_err(anyhow::Error::msg)
+    let routes = function.routes.clone().merge(page::routes());
+    let served = if reads_queue {
+        adapter::serve_queue(routes, &function, &config).await
+    } else {
+        adapter::serve(routes, &config.host, config.port).await
+    };
+    served.map_err(anyhow::Error::msg)
 }
 
 /// The store to serve: the one named, the checkout, or a temporary one with what the other sources make.

@@ -1,13 +1,15 @@
 //! The adapter: one binary, every runtime. It finds out by itself where it runs.
 
+mod consume;
 mod http;
 mod lambda;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
+pub use self::consume::serve_queue;
 pub use self::http::serve;
-use crate::api::Function;
+use crate::api::{self, Function};
 use crate::config::{Config, InvokeMode};
 use crate::{engine, telemetry};
 
@@ -25,11 +27,39 @@ pub fn run_streaming(name: &str, about: &str, function: impl FnOnce(&Config) -> 
     run_as(name, about, function, |config| config.invoke_mode)
 }
 
+/// Runs the function `consume` until its runtime ends it: on Lambda it answers events of queues, buckets and schedules;
+/// elsewhere it reads a queue, and is a plain HTTP server beside that.
+pub fn consume(name: &str, about: &str) -> ExitCode {
+    start(name, about, |config| async move {
+        let function = api::consume(&config);
+        consume::run(function, &config).await
+    })
+}
+
 fn run_as(
     name: &str,
     about: &str,
     function: impl FnOnce(&Config) -> Function,
     mode: impl FnOnce(&Config) -> InvokeMode,
+) -> ExitCode {
+    start(name, about, |config| {
+        let (function, mode) = (function(&config), mode(&config));
+        async move {
+            let preload = tokio::spawn(function.preload());
+            if lambda::is_runtime() {
+                lambda::run(function.routes, mode, preload).await
+            } else {
+                serve(function.routes, &config.host, config.port).await
+            }
+        }
+    })
+}
+
+/// Reads arguments and configuration, gets the process ready, and runs a function with it.
+fn start<F: Future<Output = Result<(), String>>>(
+    name: &str,
+    about: &str,
+    function: impl FnOnce(Config) -> F,
 ) -> ExitCode {
     telemetry::cold_start::entered_main();
     match std::env::args().nth(1).as_deref() {
@@ -49,16 +79,7 @@ fn run_as(
             Ok(runtime) => runtime,
             Err(error) => return fail(&format!("the runtime can't start: {error}")),
         };
-    let (function, mode) = (function(&config), mode(&config));
-    let outcome = runtime.block_on(async {
-        let preload = tokio::spawn(function.preload());
-        if lambda::is_runtime() {
-            lambda::run(function.routes, mode, preload).await
-        } else {
-            serve(function.routes, &config.host, config.port).await
-        }
-    });
-    match outcome {
+    match runtime.block_on(function(config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }

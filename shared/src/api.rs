@@ -8,6 +8,7 @@ mod embed;
 mod error;
 mod generators;
 mod inference;
+pub(crate) mod jobs;
 mod metrics;
 mod models;
 mod open_ai;
@@ -53,6 +54,11 @@ pub struct Function {
 }
 
 impl Function {
+    /// What answers requests that come another way than HTTP.
+    pub(crate) fn api(&self) -> Arc<Api> {
+        Arc::clone(&self.api)
+    }
+
     /// Loads the model that answers where none is named, unless the configuration says that its first request is to.
     /// A failure is logged; that request then tries again.
     pub fn preload(&self) -> impl Future<Output = ()> + Send + 'static {
@@ -90,6 +96,11 @@ pub fn classify(config: &Config) -> Function {
 /// The function `generate`: `/v1/chat/completions`, `/v1/completions`, and what every function answers.
 pub fn generate(config: &Config) -> Function {
     function(config, &[openapi::GENERATE], open_ai::generation().merge(open_ai::models()))
+}
+
+/// The function `consume`: what every function answers over HTTP. Its own requests come another way.
+pub fn consume(config: &Config) -> Function {
+    function(config, &[], Router::new())
 }
 
 /// All functions in one: each model is asked for what it is for.

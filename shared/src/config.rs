@@ -1,5 +1,9 @@
 //! Configuration: every environment variable there is, read once and checked at start.
 
+mod consume;
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -35,6 +39,10 @@ pub struct Config {
     pub isa: Isa,
     /// How models that write are run.
     pub generate: generate::Settings,
+    /// What the function that consumes reads, and where results go.
+    pub consume: crate::consume::Settings,
+    /// How buckets are reached.
+    pub s3: S3Settings,
     /// How Lambda takes the answers of a function that writes.
     pub invoke_mode: InvokeMode,
     /// What is logged.
@@ -136,7 +144,7 @@ const REFRESH: Variable = variable(
 );
 const MAX_BODY: Variable =
     variable("EMBER_MAX_BODY_BYTES", "a number of bytes above 0", "6291456", "the largest request body");
-const ENDPOINT: Variable =
+const S3_ENDPOINT: Variable =
     variable("EMBER_S3_ENDPOINT", "an http:// or https:// URL", "AWS", "the S3 endpoint: MinIO, GCS, OSS, …");
 const PATH_STYLE: Variable = variable(
     "EMBER_S3_PATH_STYLE",
@@ -183,7 +191,7 @@ const LOG_FORMAT: Variable = variable("EMBER_LOG_FORMAT", "json or text", "json"
 const HOST: Variable = variable("EMBER_HOST", "an address", "0.0.0.0", "where the plain HTTP server listens");
 const PORT: Variable = variable("PORT", "a port", "8080", "the port of the plain HTTP server");
 
-const ALL: [Variable; 22] = [
+const ALL: [Variable; 31] = [
     STORE,
     MODEL,
     MODELS,
@@ -191,7 +199,7 @@ const ALL: [Variable; 22] = [
     CACHE_DIR,
     REFRESH,
     MAX_BODY,
-    ENDPOINT,
+    S3_ENDPOINT,
     PATH_STYLE,
     STORE_TIMEOUT,
     PART,
@@ -202,6 +210,15 @@ const ALL: [Variable; 22] = [
     CACHE_FORMAT,
     SPECULATE,
     INVOKE_MODE,
+    consume::QUEUE,
+    consume::RESULTS,
+    consume::REPLIES,
+    consume::DEAD_LETTERS,
+    consume::INPUTS,
+    consume::MAX_OBJECT,
+    consume::ENDPOINT,
+    consume::VISIBILITY,
+    consume::BATCHES,
     LOG,
     LOG_FORMAT,
     HOST,
@@ -220,10 +237,11 @@ impl Config {
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let reader = Reader(lookup);
         let settings = S3Settings {
-            endpoint: reader.endpoint()?,
+            endpoint: reader.endpoint(&S3_ENDPOINT)?,
             path_style: reader.parsed(&PATH_STYLE)?,
             patience: reader.patience()?,
         };
+        let s3 = settings.clone();
         let Some(store) = reader.text(&STORE) else {
             return Err(ConfigError::Missing { name: STORE.name, expected: STORE.expected });
         };
@@ -241,6 +259,8 @@ impl Config {
             threads: reader.positive(&THREADS)?.unwrap_or_else(cores),
             isa: reader.isa()?,
             generate: reader.generate()?,
+            consume: consume::read(&reader)?,
+            s3,
             invoke_mode: reader.one_of(
                 &INVOKE_MODE,
                 &[("response_stream", InvokeMode::ResponseStream), ("buffered", InvokeMode::Buffered)],
@@ -360,9 +380,9 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
         names.collect::<Result<_, _>>().map(Some).map_err(|_| wrong(variable, &text))
     }
 
-    fn endpoint(&self) -> Result<Option<String>, ConfigError> {
-        match self.text(&ENDPOINT) {
-            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => Err(wrong(&ENDPOINT, &url)),
+    fn endpoint(&self, variable: &Variable) -> Result<Option<String>, ConfigError> {
+        match self.text(variable) {
+            Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => Err(wrong(variable, &url)),
             url => Ok(url),
         }
     }
@@ -378,83 +398,5 @@ impl<F: Fn(&str) -> Option<String>> Reader<F> {
             Some(other) => return Err(wrong(&LOG_FORMAT, other)),
         };
         Ok(Log { filter, format })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::read(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
-    }
-
-    #[test]
-    fn a_wrong_value_is_refused_with_the_name_of_its_variable() {
-        for (name, value) in [
-            ("EMBER_STORE", "gs://bucket"),
-            ("EMBER_MODEL", "../x"),
-            ("EMBER_MODELS", "a,,b"),
-            ("EMBER_PRELOAD", "yes"),
-            ("EMBER_STORE_TIMEOUT_SECONDS", "0"),
-            ("EMBER_STORE_TIMEOUT_SECONDS", "inf"),
-            ("EMBER_DOWNLOAD_PART_BYTES", "3000"),
-            ("EMBER_REFRESH_SECONDS", "soon"),
-            ("EMBER_MAX_BODY_BYTES", "0"),
-            ("EMBER_S3_ENDPOINT", "localhost:9000"),
-            ("EMBER_S3_PATH_STYLE", "maybe"),
-            ("EMBER_THREADS", "0"),
-            ("EMBER_ISA", "sse9"),
-            ("EMBER_CONTEXT_TOKENS", "0"),
-            ("EMBER_CACHE_BYTES", "1 GB"),
-            ("EMBER_CACHE_FORMAT", "f8"),
-            ("EMBER_SPECULATE", "maybe"),
-            ("EMBER_INVOKE_MODE", "stream"),
-            ("EMBER_LOG", "=="),
-            ("EMBER_LOG_FORMAT", "xml"),
-            ("PORT", "99999"),
-        ] {
-            let error = read(&[(name, value), ("EMBER_STORE", ".")]).unwrap_err();
-            assert!(error.to_string().starts_with(&format!("{name}=")), "{error}");
-        }
-    }
-
-    #[test]
-    fn packages_are_kept_in_tmp_on_lambda_and_elsewhere_where_it_is_said() {
-        let folder = |variables: &[(&str, &str)]| {
-            let variables = [variables, &[("EMBER_STORE", ".")]].concat();
-            read(&variables).unwrap().cache_folder
-        };
-        let lambda = ("AWS_LAMBDA_FUNCTION_NAME", "predict");
-        assert_eq!(folder(&[]), None);
-        assert_eq!(folder(&[lambda]), Some("/tmp".into()));
-        assert_eq!(folder(&[lambda, ("EMBER_CACHE_DIR", "none")]), None);
-        assert_eq!(folder(&[("EMBER_CACHE_DIR", "/var/cache/ember")]), Some("/var/cache/ember".into()));
-    }
-
-    #[test]
-    fn a_package_has_to_fit_into_the_memory_of_a_function() {
-        let config = read(&[("EMBER_STORE", "s3://ember"), ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")]).unwrap();
-        let Location::S3 { settings, .. } = config.store else { panic!("{:?} is in S3", config.store) };
-        assert_eq!(settings.patience.memory_bytes, Some(512 << 20));
-    }
-
-    #[test]
-    fn an_empty_variable_counts_as_absent() {
-        let config = read(&[("EMBER_STORE", "."), ("EMBER_MODEL", ""), ("PORT", " ")]).unwrap();
-        assert_eq!((config.default_model, config.port), (None, 8080));
-    }
-
-    #[test]
-    fn a_missing_store_is_said_plainly() {
-        let error = read(&[]).unwrap_err();
-        assert_eq!(error.to_string(), "EMBER_STORE is not set: expected a folder's path or s3://bucket/prefix");
-    }
-
-    #[test]
-    fn help_names_every_variable() {
-        for variable in &ALL {
-            assert!(Config::help().contains(variable.name));
-        }
     }
 }

@@ -3,6 +3,7 @@
 //! In both, `models/NAME/DIGEST.ember` is a package and `models/NAME/current.json` points to the one in force.
 //! A push uploads the package first and swings the pointer last, and only if nobody swung it in the meantime.
 
+mod bucket;
 mod cache;
 mod download;
 mod fault;
@@ -11,13 +12,14 @@ mod location;
 mod patience;
 mod pointer;
 mod s3;
-mod trust;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+pub(crate) use bucket::Bucket;
+pub use bucket::BucketLocation;
 use cache::Cache;
 use folder::FolderStore;
 pub use location::{Location, LocationError, S3Settings};
@@ -65,6 +67,10 @@ pub enum StoreError {
     Unreachable { store: String, reason: String },
     #[error("the package has {bytes} bytes, which is more than the {memory} bytes of memory there are")]
     TooLarge { bytes: u64, memory: u64 },
+    #[error("there is no object {object}")]
+    MissingObject { object: String },
+    #[error("the object {object} has {bytes} bytes, expected at most {longest}")]
+    ObjectTooLarge { object: String, bytes: u64, longest: u64 },
     #[error("reading it was interrupted")]
     Interrupted,
     #[error("the pointer of model {model:?} was changed by somebody else meanwhile; it is now {now}")]

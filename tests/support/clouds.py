@@ -71,10 +71,32 @@ class RuntimeInterface:
 
     def invoke_raw(self, payload: dict, seconds: float) -> bytes:
         """What the function answers, as it stands on the wire."""
-        self._events.put((json.dumps(payload).encode(), seconds))
-        path, body = self._answers.get(timeout=seconds + 20)
+        path, body = self._hand_over(payload, seconds)
         assert path.endswith("/response"), f"{path}: {body!r}"
         return body
+
+    def fail(self, payload: dict, seconds: float) -> dict:
+        """The error that the function ends an event with."""
+        path, body = self._hand_over(payload, seconds)
+        assert path.endswith("/error"), f"{path}: {body!r}"
+        return json.loads(body)
+
+    def _hand_over(self, payload: dict, seconds: float) -> tuple[str, bytes]:
+        self._events.put((json.dumps(payload).encode(), seconds))
+        return self._answers.get(timeout=seconds + 20)
+
+
+class Invoked:
+    """A function that serves the events of a runtime interface."""
+
+    def __init__(self, interface: RuntimeInterface, process: Process):
+        self._interface, self.process = interface, process
+
+    def invoke(self, payload, seconds: float = 60):
+        return self._interface.invoke(payload, seconds)
+
+    def fail(self, payload, seconds: float = 60) -> dict:
+        return self._interface.fail(payload, seconds)
 
 
 @contextlib.contextmanager

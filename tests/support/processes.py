@@ -191,6 +191,6 @@ class Server(Process):
 
 
 class MotoServer(Server):
-    """Moto's S3."""
+    """Moto's S3 and SQS."""
 
     LISTENING = r"Running on http://127\.0\.0\.1:(\d+)"

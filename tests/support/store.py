@@ -11,6 +11,17 @@ from botocore.config import Config
 from support.processes import FAKE_AWS, MotoServer
 
 
+def s3_client(moto: MotoServer):
+    return boto3.client(
+        "s3",
+        endpoint_url=moto.url,
+        region_name=FAKE_AWS["AWS_REGION"],
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(s3={"addressing_style": "path"}, proxies={}),
+    )
+
+
 class Bucket:
     """An empty bucket of its own; packages lie below the prefix `shop`."""
 
@@ -26,14 +37,7 @@ class Bucket:
             "EMBER_S3_PATH_STYLE": "true",
             "EMBER_STORE_TIMEOUT_SECONDS": "30",
         }
-        self.client = boto3.client(
-            "s3",
-            endpoint_url=moto.url,
-            region_name=FAKE_AWS["AWS_REGION"],
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            config=Config(s3={"addressing_style": "path"}, proxies={}),
-        )
+        self.client = s3_client(moto)
         location = {"LocationConstraint": FAKE_AWS["AWS_REGION"]}
         self.client.create_bucket(Bucket=self.name, CreateBucketConfiguration=location)
 

@@ -109,7 +109,8 @@ impl Programs {
     /// The size of a model's package.
     pub(crate) fn package_bytes(&self, model: &str) -> Result<u64> {
         let folder = self.store.join("models").join(model);
-        let pointer = fs::read(folder.join("current.json")).with_context(|| format!("{} has no model", folder.display()))?;
+        let pointer =
+            fs::read(folder.join("current.json")).with_context(|| format!("{} has no model", folder.display()))?;
         let pointer: Value = serde_json::from_slice(&pointer)?;
         let digest = pointer["digest"].as_str().context("the pointer names no package")?;
         Ok(fs::metadata(folder.join(format!("{digest}.ember")))?.len())

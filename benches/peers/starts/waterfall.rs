@@ -38,7 +38,10 @@ pub(crate) struct Waterfall<'a> {
 
 impl<'a> Waterfall<'a> {
     pub(crate) fn new(model: &str, place: Place, start: &'a Start) -> Self {
-        Self { title: format!("{model}, {place}: first answer after {:.1} ms", start.milliseconds()), steps: &start.steps }
+        Self {
+            title: format!("{model}, {place}: first answer after {:.1} ms", start.milliseconds()),
+            steps: &start.steps,
+        }
     }
 }
 

@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result, ensure};
 use super::contender::{Contender, Programs, Source};
 use super::lambda::Runtime;
 use super::limits::Limits;
+use super::work::{Answer, MANY, Work};
 use crate::process::{Memory, Process, free_port};
 use crate::s3::Endpoint;
 use crate::table::{Row, Unit};
-use super::work::{Answer, MANY, Work};
 
 /// What cold starts of one model need.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::work::Work;
 use crate::process::clean;
 use crate::s3::BUCKET;
-use super::work::Work;
 
 /// Where the programs are.
 #[derive(Clone, Debug)]

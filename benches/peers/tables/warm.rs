@@ -7,12 +7,12 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use super::contender::{Contender, Programs, Source};
-use crate::http::{Connection, Request};
 use super::limits::Limits;
+use super::work::{Answer, Work};
+use crate::http::{Connection, Request};
 use crate::process::{Process, free_port};
 use crate::statistics::Sample;
 use crate::table::{Row, Unit};
-use super::work::{Answer, Work};
 
 const CLIENTS: usize = 4;
 const WARM_UP_REQUESTS: usize = 200;

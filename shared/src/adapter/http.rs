@@ -22,7 +22,7 @@ pub async fn serve(routes: Router, host: &str, port: u16) -> Result<(), String> 
 }
 
 /// Ends with the first signal that asks the process to stop.
-fn stopped() -> Result<impl Future<Output = ()> + Send + 'static, String> {
+pub(super) fn stopped() -> Result<impl Future<Output = ()> + Send + 'static, String> {
     let listen = |kind| signal(kind).map_err(|error| format!("can't listen for signals: {error}"));
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     Ok(async move {

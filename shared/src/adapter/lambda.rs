@@ -1,4 +1,4 @@
-//! AWS Lambda: function URLs and HTTP APIs, answered before the function's deadline.
+//! AWS Lambda: function URLs, APIs of both kinds and load balancers, answered before the function's deadline.
 
 use std::convert::Infallible;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,8 +6,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::Request;
+use http::{Request, Uri};
 use lambda_http::RequestExt as _;
+use lambda_http::request::RequestContext;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
@@ -33,9 +34,9 @@ const INIT: Duration = Duration::from_secs(8);
 /// # Errors
 /// A runtime interface that can't be spoken to, in words.
 pub(super) async fn run(routes: Router, mode: InvokeMode, preload: JoinHandle<()>) -> Result<(), String> {
-    drop(tokio::time::timeout(INIT, preload).await);
+    wait_for(preload).await;
     let service = tower::service_fn(move |request: lambda_http::Request| {
-        let deadline = deadline(&request);
+        let deadline = request.lambda_context_ref().and_then(|context| deadline(context.deadline));
         let answer = routes.clone().oneshot(to_axum(request, deadline));
         async move {
             let in_time = async {
@@ -69,17 +70,36 @@ async fn whole(answer: impl Future<Output = Result<Response, Infallible>>) -> Re
     })
 }
 
-/// When the function's time ends, less what the answer takes. Emulators send a deadline that has long passed: it counts
-/// as none.
-fn deadline(request: &lambda_http::Request) -> Option<Instant> {
-    let deadline = Duration::from_millis(request.lambda_context_ref()?.deadline);
+/// Waits for a load that began at start, as long as Lambda lets a function start.
+pub(super) async fn wait_for(preload: JoinHandle<()>) {
+    drop(tokio::time::timeout(INIT, preload).await);
+}
+
+/// When the function's time ends, less what the answer takes, by what Lambda says of it in milliseconds since 1970.
+/// Emulators say one that has long passed: it counts as none.
+pub(super) fn deadline(said: u64) -> Option<Instant> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    let left = deadline.checked_sub(now)?;
+    let left = Duration::from_millis(said).checked_sub(now)?;
     Some(Instant::now() + left.saturating_sub(RESERVE))
 }
 
+/// The path as clients of a function know it: which stage of an API they come by is the gateway's business.
+fn without_stage(request: &lambda_http::Request) -> Option<Uri> {
+    let stage = match request.request_context_ref()? {
+        RequestContext::ApiGatewayV1(context) => context.stage.as_deref(),
+        RequestContext::ApiGatewayV2(context) => context.stage.as_deref(),
+        _ => None,
+    };
+    let whole = request.uri().path_and_query()?.as_str();
+    let rest = whole.strip_prefix('/')?.strip_prefix(stage?)?;
+    if rest.starts_with('/') { rest.parse().ok() } else { None }
+}
+
 /// What is answered in parts is to end a little before an answer is given up.
-fn to_axum(request: lambda_http::Request, deadline: Option<Instant>) -> Request<Body> {
+fn to_axum(mut request: lambda_http::Request, deadline: Option<Instant>) -> Request<Body> {
+    if let Some(uri) = without_stage(&request) {
+        *request.uri_mut() = uri;
+    }
     let mut request = request.map(|body| match body {
         lambda_http::Body::Empty => Body::empty(),
         lambda_http::Body::Text(text) => Body::from(text),

@@ -51,11 +51,11 @@ impl ApiError {
         Self { param: Some(param.into()), ..Self::new(StatusCode::BAD_REQUEST, code, message) }
     }
 
-    pub(super) fn bad_request(message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
-    pub(super) fn malformed_json(error: &serde_json::Error) -> Self {
+    pub(crate) fn malformed_json(error: &serde_json::Error) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "malformed_json", format!("the body is not the JSON expected: {error}"))
     }
 
@@ -75,7 +75,7 @@ impl ApiError {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
     }
 
-    pub(super) fn unsupported_media_type(expected: &str, got: &str) -> Self {
+    pub(crate) fn unsupported_media_type(expected: &str, got: &str) -> Self {
         let message = format!("the content type is not supported: expected {expected}, got {got}");
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message).with(expected, got)
     }
@@ -87,7 +87,7 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message).with(expected, got)
     }
 
-    pub(super) fn unknown_model(message: impl Into<String>) -> Self {
+    pub(crate) fn unknown_model(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown_model", message)
     }
 
@@ -109,6 +109,24 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "empty_input", format!("`{name}` cannot be empty"))
     }
 
+    /// An object that requests may not name.
+    pub(crate) fn object_not_allowed(object: &str, expected: &str) -> Self {
+        let message = format!("{object} is not read for requests: expected an object in {expected}");
+        Self::new(StatusCode::FORBIDDEN, "object_not_allowed", message).with(expected, object)
+    }
+
+    /// An answer that has no place where it could go.
+    pub(crate) fn answer_too_large(limit: usize, got: usize) -> Self {
+        let (expected, got) = (format!("at most {limit} bytes"), format!("{got} bytes"));
+        let message = format!("the answer is too large for a queue: expected {expected}, got {got}");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "answer_too_large", message).with(expected, got)
+    }
+
+    /// Another service that can't be reached.
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "queue_unreachable", message)
+    }
+
     /// A model that is not asked for yet: whoever asks for it waits.
     pub(super) fn loading(model: &ModelName) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "model_loading", format!("model {model} is still being loaded"))
@@ -126,7 +144,12 @@ impl ApiError {
         self.status
     }
 
-    pub(super) fn code(&self) -> &'static str {
+    /// Whether the request is to blame, so that it would end the same another time.
+    pub(crate) fn is_final(&self) -> bool {
+        self.status.is_client_error()
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
         self.code
     }
 
@@ -134,7 +157,7 @@ impl ApiError {
         self.param.as_deref()
     }
 
-    pub(super) fn message(&self) -> &str {
+    pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
@@ -143,6 +166,11 @@ impl ApiError {
         if self.status.is_server_error() {
             tracing::error!(code = self.code, status = self.status.as_u16(), error = %self.message, "request failed");
         }
+    }
+
+    /// As the answer to a line of many, as `/predict` has it.
+    pub(crate) fn of_line(&self, number: usize) -> Vec<u8> {
+        serde_json::json!({"error": self, "line": number}).to_string().into_bytes()
     }
 
     /// Logs the error and sends it with a dialect's status and body.
@@ -188,7 +216,9 @@ impl From<InputError> for ApiError {
             InputError::Shape { .. } | InputError::Row { .. } | InputError::Symbols { .. } => "wrong_shape",
             InputError::Dtype { .. } | InputError::Feature { .. } => "wrong_dtype",
             InputError::UnknownFeature { .. } | InputError::UnknownInput { .. } => "unknown_feature",
-            InputError::MissingFeature { .. } | InputError::MissingInput(_) => "missing_feature",
+            InputError::MissingFeature { .. } | InputError::MissingInput(_) | InputError::MissingColumn { .. } => {
+                "missing_feature"
+            }
             InputError::Image(_) | InputError::NotAnImageModel { .. } => "bad_image",
         };
         let refusal = Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string());
@@ -232,6 +262,8 @@ impl From<&StoreError> for ApiError {
             StoreError::UnknownModel { .. } => (StatusCode::NOT_FOUND, "unknown_model"),
             StoreError::MissingPackage { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "package_missing"),
             StoreError::TooLarge { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "package_unsupported"),
+            StoreError::MissingObject { .. } => (StatusCode::NOT_FOUND, "unknown_object"),
+            StoreError::ObjectTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "object_too_large"),
             StoreError::Interrupted => (StatusCode::INTERNAL_SERVER_ERROR, "model_failed"),
             StoreError::Pointer { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "package_corrupt"),
             _ => (StatusCode::SERVICE_UNAVAILABLE, "store_unreachable"),

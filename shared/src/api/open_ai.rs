@@ -14,11 +14,14 @@ mod wishes;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::get;
+use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::body::json_response;
 use super::dialect::{Dialect, Refusal};
@@ -34,6 +37,27 @@ pub(super) fn embeddings() -> Router<Arc<Api>> {
 pub(super) fn generation() -> Router<Arc<Api>> {
     generation::routes::<chat::Chat>("/v1/chat/completions")
         .merge(generation::routes::<completion::Completion>("/v1/completions"))
+}
+
+/// The body of `/v1/embeddings`.
+pub(super) type Embeddings = embeddings::Request;
+
+/// Answers the body of a chat or, without `messages`, of a completion.
+///
+/// # Errors
+/// A request that is refused, or fails.
+pub(super) async fn generate(api: &Arc<Api>, model: &str, mut fields: Map<String, Value>) -> Result<Bytes, ApiError> {
+    for streaming in ["stream", "stream_options"] {
+        fields.remove(streaming);
+    }
+    let is_chat = fields.contains_key("messages");
+    let request = Request::new(Body::from(Value::Object(fields).to_string()));
+    let answer = match is_chat {
+        true => generation::answer::<chat::Chat>(api, Some(model), request).await?,
+        false => generation::answer::<completion::Completion>(api, Some(model), request).await?,
+    };
+    let whole = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
+    whole.map_err(|error| ApiError::internal(format!("the answer broke off: {error}")))
 }
 
 /// `/v1/models`.

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::body::{json_response, media_type, read};
 use super::dialect::{Dialect, Refusal};
@@ -77,15 +77,23 @@ impl Head {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    #[serde(default, rename = "model")]
+    _model: Option<String>,
+    input: Value,
+}
+
 fn read_input(bytes: &Bytes) -> Result<Payload, ApiError> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Fields {
-        #[serde(default, rename = "model")]
-        _model: Option<String>,
-        input: Value,
-    }
     let fields: Fields = serde_json::from_slice(bytes).map_err(|error| ApiError::malformed_json(&error))?;
+    Ok(Payload::Json(fields.input))
+}
+
+/// The input among the fields of a body.
+pub(super) fn input_of(fields: Map<String, Value>) -> Result<Payload, ApiError> {
+    let fields: Fields =
+        serde_json::from_value(Value::Object(fields)).map_err(|error| ApiError::malformed_json(&error))?;
     Ok(Payload::Json(fields.input))
 }
 
@@ -99,9 +107,9 @@ async fn predict(api: &Api, model: &Arc<Model>, payload: Payload, start: Instant
 }
 
 /// One prediction as it is, several as a list.
-struct Predictions<'a> {
-    model: &'a Model,
-    answer: &'a Answer,
+pub(super) struct Predictions<'a> {
+    pub(super) model: &'a Model,
+    pub(super) answer: &'a Answer,
 }
 
 impl Serialize for Predictions<'_> {

@@ -120,11 +120,12 @@ pub(super) async fn answer<E: Endpoint>(
     Ok(response)
 }
 
-type Evaluated<E> = (Vec<Result<<E as Endpoint>::Answer, ApiError>>, std::time::Duration, std::time::Duration);
+pub(super) type Evaluated<E> =
+    (Vec<Result<<E as Endpoint>::Answer, ApiError>>, std::time::Duration, std::time::Duration);
 
 /// Answers requests of one model together, each as if it were alone; and how long texts became tokens, and the model
 /// ran.
-fn evaluate<E: Endpoint>(model: &Model, requests: Vec<E>) -> Evaluated<E> {
+pub(super) fn evaluate<E: Endpoint>(model: &Model, requests: Vec<E>) -> Evaluated<E> {
     let query = |request: &E| match E::TASKS.contains(&model.manifest().task) {
         true => request.query(model),
         false => Err(ApiError::wrong_task(model.manifest())),

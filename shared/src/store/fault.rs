@@ -16,6 +16,9 @@ pub(super) enum Fault {
     /// There is no such object.
     #[error("it is not there")]
     Missing,
+    /// The object is larger than what was expected.
+    #[error("it has {bytes} bytes, expected at most {longest}")]
+    TooLarge { bytes: u64, longest: u64 },
     /// Another attempt would end the same.
     #[error(transparent)]
     Final(#[from] StoreError),

@@ -34,8 +34,17 @@ pub struct S3Settings {
 
 /// A text that names no store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a store: expected a folder's path or s3://bucket/prefix")]
-pub struct LocationError(String);
+#[error("{text:?} is not a store: expected {expected}")]
+pub struct LocationError {
+    text: String,
+    expected: &'static str,
+}
+
+impl LocationError {
+    pub(super) fn no_bucket(text: &str) -> Self {
+        Self { text: text.to_owned(), expected: "s3://bucket/prefix" }
+    }
+}
 
 impl Location {
     /// Reads a folder's path or `s3://bucket/prefix`.
@@ -43,7 +52,8 @@ impl Location {
     /// # Errors
     /// An empty text, another scheme, or no bucket.
     pub fn parse(text: &str, settings: S3Settings) -> Result<Self, LocationError> {
-        let error = || LocationError(text.to_owned());
+        let expected = "a folder's path or s3://bucket/prefix";
+        let error = || LocationError { text: text.to_owned(), expected };
         if let Some(rest) = text.strip_prefix("s3://") {
             let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
             if bucket.is_empty() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use bytes::Bytes;
 use tokio::sync::OnceCell;
 
 use client::Clients;
@@ -16,6 +17,7 @@ use object::Object;
 use super::download;
 use super::fault::{Fault, hedged, retry};
 use super::{Location, S3Settings, StoreError};
+use crate::aws::{reason, status};
 use crate::model::{Digest, Hashed, ModelName, PackageBytes};
 use crate::telemetry::cold_start::Timeline;
 
@@ -45,7 +47,7 @@ impl S3Store {
     pub(super) async fn read_pointer(&self, key: &str) -> Result<Option<(Vec<u8>, String)>, StoreError> {
         let object = self.object(key).await?;
         let patience = &self.place.settings.patience;
-        let pointer = retry(patience, || hedged(patience, || object.whole(LONGEST_POINTER))).await;
+        let pointer = retry(patience, || hedged(patience, || object.whole(LONGEST_POINTER, patience.silence))).await;
         self.place.found(key, pointer)
     }
 
@@ -118,6 +120,38 @@ impl S3Store {
         }
     }
 
+    /// The object of this key, of at most `longest` bytes.
+    pub(super) async fn read_object(&self, key: &str, longest: u64) -> Result<Vec<u8>, StoreError> {
+        let object = self.object(key).await?;
+        let patience = &self.place.settings.patience;
+        let found = retry(patience, || object.whole(longest, patience.silence)).await;
+        if let Err(Fault::TooLarge { bytes, longest }) = found {
+            return Err(StoreError::ObjectTooLarge { object: self.place.url(key), bytes, longest });
+        }
+        match self.place.found(key, found)? {
+            Some((bytes, _)) => Ok(bytes),
+            None => Err(StoreError::MissingObject { object: self.place.url(key) }),
+        }
+    }
+
+    /// Writes an object unless there is one; answers whether it was written. Where somebody else writes it just now, it is
+    /// tried again until that is done.
+    pub(super) async fn write_new(&self, key: &str, content_type: &str, bytes: Bytes) -> Result<bool, StoreError> {
+        let client = self.client().await?;
+        let whole = self.place.key(key);
+        let write = || async {
+            let request = client.put_object().bucket(&self.place.bucket).key(&whole).content_type(content_type);
+            match request.if_none_match("*").body(SdkBody::from(bytes.clone()).into()).send().await {
+                Ok(_) => Ok(true),
+                Err(error) if status(&error) == Some(412) => Ok(false),
+                Err(error) if status(&error) == Some(409) => Err(Fault::Passing(reason(&error))),
+                Err(error) => Err(Fault::Final(self.place.error(&whole, &error))),
+            }
+        };
+        let written = retry(&self.place.settings.patience, write).await;
+        self.place.found(key, written).map(|written| written.unwrap_or(false))
+    }
+
     async fn client(&self) -> Result<&Client, StoreError> {
         Ok(&self.clients().await?.trying_again)
     }
@@ -134,6 +168,10 @@ impl Place {
         format!("{}{key}", self.prefix)
     }
 
+    fn url(&self, key: &str) -> String {
+        format!("s3://{}/{}", self.bucket, self.key(key))
+    }
+
     fn describe(&self) -> String {
         let Self { bucket, prefix, settings } = self;
         Location::S3 { bucket: bucket.clone(), prefix: prefix.clone(), settings: settings.clone() }.to_string()
@@ -145,8 +183,8 @@ impl Place {
             Ok(found) => Ok(Some(found)),
             Err(Fault::Missing) => Ok(None),
             Err(Fault::Final(error)) => Err(error),
-            Err(Fault::Passing(reason) | Fault::Changed(reason)) => {
-                Err(StoreError::Unreachable { store: self.describe(), reason: format!("{}: {reason}", self.key(key)) })
+            Err(fault @ (Fault::Passing(_) | Fault::Changed(_) | Fault::TooLarge { .. })) => {
+                Err(StoreError::Unreachable { store: self.describe(), reason: format!("{}: {fault}", self.key(key)) })
             }
         }
     }
@@ -187,24 +225,4 @@ impl Place {
             _ => StoreError::Unreachable { store, reason },
         }
     }
-}
-
-/// Why a request failed, in words: what the store says, or else the error and all that caused it.
-fn reason<E>(error: &SdkError<E>) -> String
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-{
-    match (error.code(), error.message()) {
-        (Some(code), message) => format!("{code}: {}", message.unwrap_or("no message")),
-        _ => {
-            let causes = std::iter::successors(Some(error as &dyn std::error::Error), |cause| cause.source());
-            let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
-            texts.dedup();
-            texts.join(": ")
-        }
-    }
-}
-
-fn status<E>(error: &SdkError<E>) -> Option<u16> {
-    error.raw_response().map(|response| response.status().as_u16())
 }

@@ -26,6 +26,8 @@ pub enum InputError {
     Image(String),
     #[error("this model takes no image: expected {expected}")]
     NotAnImageModel { expected: String },
+    #[error("the table has no column {expected:?}: it has {}", list(got))]
+    MissingColumn { expected: &'static str, got: Vec<String> },
     #[error("input {0:?} is missing")]
     MissingInput(String),
     #[error("this model has no input {input:?}; it has {}", list(known))]

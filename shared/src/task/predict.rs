@@ -1,5 +1,7 @@
 //! The task `predict`: a row, a table, an image or tensors in, predictions out.
 
+mod all;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -8,9 +10,11 @@ use tract_core::prelude::Tensor;
 
 use super::elements::describe;
 use super::scores::{self, Prediction};
-use super::{InputError, check_tensors, image, json, table};
+use super::{InputError, Row, check_tensors, image, json, table};
 use crate::engine::EngineError;
 use crate::model::{Manifest, Model};
+
+pub use all::predict_all;
 
 /// What a request carries.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub enum Payload {
     Json(Value),
     /// A PNG or JPEG file.
     Image(Bytes),
+    /// A row of a CSV file.
+    Row(Row),
 }
 
 /// The predictions for a request.
@@ -49,13 +55,17 @@ pub enum PredictError {
 pub fn predict(model: &Model, payload: &Payload) -> Result<Answer, PredictError> {
     let manifest = model.manifest();
     let (inputs, many) = read_inputs(payload, manifest)?;
-    let batched = manifest.inputs.first().is_some_and(|input| input.is_batched());
-    let rows =
-        if batched { inputs.first().map_or(1, |tensor| tensor.shape().first().copied().unwrap_or(1)) } else { 1 };
+    let rows = rows(&inputs, manifest);
     let start = Instant::now();
     let outputs = model.run(inputs)?;
     let run = start.elapsed();
     Ok(Answer { predictions: scores::read(manifest, &outputs, rows), many, run })
+}
+
+/// How many rows inputs have.
+fn rows(inputs: &[Tensor], manifest: &Manifest) -> usize {
+    let batched = manifest.inputs.first().is_some_and(|input| input.is_batched());
+    if batched { inputs.first().map_or(1, |tensor| tensor.shape().first().copied().unwrap_or(1)) } else { 1 }
 }
 
 /// The inputs of the graph for a request, and whether the request held a list of rows.
@@ -84,6 +94,7 @@ fn read(payload: &Payload, manifest: &Manifest) -> Result<(Vec<Tensor>, bool), I
         }
         (Payload::Json(value), _) if !manifest.features.is_empty() => table::read(value, manifest),
         (Payload::Json(value), _) => read_tensors(value, manifest),
+        (Payload::Row(row), _) => read(&Payload::Json(row.value(manifest)), manifest),
     }
 }
 

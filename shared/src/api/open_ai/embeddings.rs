@@ -15,7 +15,7 @@ use crate::tokenizer::Overlong;
 
 /// A body. `truncate`, `normalize` and `prompt_name` are this server's own; `user` has no effect.
 #[derive(Debug, Deserialize)]
-pub(super) struct Request {
+pub(in crate::api) struct Request {
     model: Option<String>,
     input: Inputs,
     #[serde(default)]
@@ -36,7 +36,7 @@ enum EncodingFormat {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Answer {
+pub(in crate::api) struct Answer {
     object: &'static str,
     data: Vec<Embedding>,
     model: String,

@@ -155,7 +155,15 @@ async fn respond<A: Ask>(api: &Arc<Api>, named: Option<String>, request: Request
     answer.map_err(refusal).unwrap_or_else(Refusal::into_response)
 }
 
-async fn answer<A: Ask>(api: &Arc<Api>, named: Option<&str>, request: Request) -> Result<Response, ApiError> {
+/// Answers a request for text.
+///
+/// # Errors
+/// A request that is refused, or fails before its answer begins.
+pub(super) async fn answer<A: Ask>(
+    api: &Arc<Api>,
+    named: Option<&str>,
+    request: Request,
+) -> Result<Response, ApiError> {
     let (parts, content) = request.into_parts();
     let bytes = body::read_json(&parts.headers, content, api.max_body_bytes).await?;
     let mut fields = Fields::read(&bytes)?;

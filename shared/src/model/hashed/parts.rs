@@ -12,8 +12,8 @@ use blake3::hazmat::HasherExt as _;
 use blake3::{CHUNK_LEN, Hasher};
 use bytes::BytesMut;
 
-use super::tree::{self, Subtree};
 use super::Hashed;
+use super::tree::{self, Subtree};
 use crate::model::Digest;
 
 /// What the memory of a package starts at a multiple of: a cache line.

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
+use tokio::time::timeout;
 
-use super::{Place, status};
+use super::Place;
+use crate::aws::status;
 use crate::store::download::{Opened, Reading, Source};
 use crate::store::fault::Fault;
 
@@ -25,14 +28,15 @@ impl Object {
         Self { client, place, key }
     }
 
-    /// The whole object, of at most `longest` bytes, and its ETag.
-    pub(super) async fn whole(&self, longest: u64) -> Result<(Vec<u8>, String), Fault> {
-        let mut opened = self.get(None, None).await?;
+    /// The whole object, of at most `longest` bytes, and its ETag; given up when nothing comes for as long as `silence`.
+    pub(super) async fn whole(&self, longest: u64, silence: Duration) -> Result<(Vec<u8>, String), Fault> {
+        let silent = |_| Fault::silent(silence);
+        let mut opened = timeout(silence, self.get(None, None)).await.map_err(silent)??;
         if opened.total > longest {
-            return Err(Fault::Passing(format!("it has {} bytes, expected at most {longest}", opened.total)));
+            return Err(Fault::TooLarge { bytes: opened.total, longest });
         }
         let mut bytes = Vec::new();
-        while let Some(frame) = opened.body.next().await {
+        while let Some(frame) = timeout(silence, opened.body.next()).await.map_err(silent)? {
             let frame = frame.map_err(|error| Fault::Passing(format!("it broke off: {error}")))?;
             bytes.extend_from_slice(&frame);
         }

@@ -1,4 +1,4 @@
-//! The root certificates that a store's are checked against: one bundle file, read once.
+//! The root certificates that a server's are checked against: one bundle file, read once.
 //!
 //! A system's certificates lie in a bundle and, one by one, in a folder: reading the bundle alone takes less than half
 //! the time.
