@@ -3,6 +3,7 @@
 mod cold_start;
 mod encoders;
 mod language;
+mod queue;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ enum Comparison {
     Language,
     /// From the start of a process to its first answer, over lines of known speed: onnxruntime, tokenizers and boto3
     ColdStart,
+    /// MiniLM over a queue: a worker in Python with onnxruntime
+    Queue,
 }
 
 /// Runs a comparison.
@@ -48,6 +51,7 @@ pub(crate) fn run(workspace: &Workspace, request: &Request) -> Result<()> {
         Comparison::Encoders => encoders::run(workspace, &request.arguments),
         Comparison::Language => language::run(workspace, &request.arguments),
         Comparison::ColdStart => cold_start::run(workspace, &request.arguments),
+        Comparison::Queue => queue::run(workspace, &request.arguments),
     }
 }
 
@@ -76,6 +80,15 @@ fn add(workspace: &Workspace, programs: &Path, source: &Path, store: &PathBuf, o
     succeed(pack.arg("pack").arg(source).arg("--output").arg(&package).args(options))?;
     succeed(workspace.command(&emberlite).arg("push").arg(&package).arg("--store").arg(store))?;
     fs::remove_file(&package).with_context(|| format!("can't remove {}", package.display()))
+}
+
+/// Writes MiniLM as an ONNX file in onnxruntime's int8, by way of one in single precision in `work`.
+fn quantized_onnx(workspace: &Workspace, work: &Path, file: &Path) -> Result<()> {
+    let python = python::program(workspace, "python");
+    let (scripts, exact) = (workspace.path("benches/peers"), work.join("minilm.onnx"));
+    let encoder = workspace.path(python::ENCODER);
+    succeed(workspace.command(&python).arg(scripts.join("encoders/minilm_onnx.py")).arg(encoder).arg(&exact))?;
+    succeed(workspace.command(&python).arg(scripts.join("starts/quantize.py")).arg(&exact).arg(file))
 }
 
 fn text(path: &Path) -> Result<&str> {

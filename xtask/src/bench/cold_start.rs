@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::{add, pack, peers};
+use super::{add, pack, peers, quantized_onnx};
 use crate::python;
 use crate::workspace::{self, Workspace, succeed};
 
@@ -21,8 +21,8 @@ pub(super) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let weights = workspace.target()?.join("bench/language");
     fs::create_dir_all(&weights).with_context(|| format!("can't make {}", weights.display()))?;
     let python = python::program(workspace, "python");
-    let scripts = workspace.path("benches/peers");
-    succeed(workspace.command(&python).arg(scripts.join("language/model.py")).arg(&weights))?;
+    let model = workspace.path("benches/peers/language/model.py");
+    succeed(workspace.command(&python).arg(model).arg(&weights))?;
 
     let store = work.join("store");
     let encoder = workspace.path(python::ENCODER);
@@ -31,10 +31,7 @@ pub(super) fn run(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     copy(&workspace.path(DIAGNOSIS), &store.join(DIAGNOSIS))?;
 
     let minilm = store.join("models/minilm");
-    let exact = work.join("minilm.onnx");
-    succeed(workspace.command(&python).arg(scripts.join("encoders/minilm_onnx.py")).arg(&encoder).arg(&exact))?;
-    let quantize = scripts.join("starts/quantize.py");
-    succeed(workspace.command(&python).arg(quantize).arg(&exact).arg(minilm.join("model.onnx")))?;
+    quantized_onnx(workspace, &work, &minilm.join("model.onnx"))?;
     fs::copy(encoder.join("tokenizer.json"), minilm.join("tokenizer.json")).context("can't copy the tokenizer")?;
     succeed(peers(workspace, "starts")?.arg("--store").arg(&store).args(arguments))
 }
