@@ -88,7 +88,10 @@ struct Draft {
 
 impl Draft {
     fn new(manifest: Manifest, model: &TypedModel, tokenizer: Option<Vec<u8>>) -> Result<Self> {
-        let graph = engine::write_graph(&import::spelled(model))?;
+        let mut model = import::spelled(model);
+        // A load does not: it only chooses operators for its CPU.
+        model.declutter()?;
+        let graph = engine::write_graph(&model)?;
         Ok(Self { manifest, graph, tokenizer, warnings: Vec::new() })
     }
 
