@@ -32,7 +32,7 @@ pub struct ApiError {
     param: Option<Box<str>>,
 }
 
-/// Seconds after which a store that could not be reached may be asked again.
+/// Seconds after which what could not be reached, or had no place, may be asked again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 impl ApiError {
@@ -132,6 +132,12 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "model_loading", format!("model {model} is still being loaded"))
     }
 
+    /// A request for which there is no place.
+    pub(super) fn overloaded(places: usize) -> Self {
+        let message = format!("{places} requests are being answered or wait: come again");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
+    }
+
     pub(crate) fn deadline() -> Self {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "deadline", "the function's time ended before the answer was there")
     }
@@ -177,7 +183,7 @@ impl ApiError {
     pub(super) fn respond(&self, status: StatusCode, body: &impl Serialize) -> Response {
         self.log();
         let mut response = json_response(status, body);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response
