@@ -69,8 +69,11 @@ def test_it_is_initialized_when_its_model_is_there(start, name):
 
 def test_one_whose_model_cannot_be_loaded_is_not_initialized(start):
     with endpoints.denying() as endpoint:
-        response = initialize(start("predict", EMBER_STORE="s3://ember", EMBER_S3_ENDPOINT=endpoint))
+        server = start("predict", EMBER_STORE="s3://ember", EMBER_S3_ENDPOINT=endpoint)
+        response = initialize(server)
     assert (response.status_code, response.headers["x-fc-status"]) == (404, "404")
+    # What is logged meanwhile names the invocation.
+    assert server.wait_for_record(message="request failed")["spans"][0]["request_id"] == "1-65f0-abc"
 
 
 def test_requests_by_http_pass_unchanged(start):
@@ -111,13 +114,6 @@ def test_events_are_told_from_requests_as_on_lambda(start, results, dead_letters
     event = json.loads(structured(WRONG)["data"])
     assert invoke(server, event, request_id="8").json() is None
     assert {letter["message_id"] for letter in dead_letters.take()} == {"1", "8"}
-
-
-def test_what_is_logged_meanwhile_names_the_invocation(start):
-    server = start("consume", EMBER_LOG="debug")
-    invoke(server, {**predict(ROW), "task": None}, request_id="abc")
-    [logged] = [record for record in server.records() if record.get("message") == "events answered"]
-    assert logged["spans"][0]["request_id"] == "abc"
 
 
 def test_elsewhere_nobody_is_initialized_or_invoked(consume_over_http):

@@ -92,7 +92,8 @@ fn start<F: Future<Output = Result<(), String>>>(
 
 fn help(name: &str, about: &str) -> String {
     format!(
-        "{about}\n\nUsage: {name}\n\nOn AWS Lambda it answers the function's events, elsewhere it is an HTTP server.\n\n{}",
+        "{about}\n\nUsage: {name}\n\nOn AWS Lambda it answers the function's events, elsewhere it is an HTTP server, also as Alibaba Function Compute\n\
+         and Azure Functions want one.\n\n{}",
         Config::help()
     )
 }

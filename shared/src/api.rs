@@ -119,9 +119,10 @@ pub fn generate(config: &Config) -> Function {
     function(config, &[openapi::GENERATE], open_ai::generation().merge(open_ai::models()))
 }
 
-/// The function `consume`: what every function answers over HTTP. Its own requests come another way.
+/// The function `consume`: what every function answers over HTTP. The adapter brings its own requests, and adds the paths
+/// that events are pushed to.
 pub fn consume(config: &Config) -> Function {
-    function(config, &[], Router::new())
+    function(config, &[openapi::CONSUME], Router::new())
 }
 
 /// All functions in one: each model is asked for what it is for.

@@ -61,7 +61,8 @@ fn of_cloud_event(event: &Value) -> Result<Held, ContentError> {
     let missing = |name: &str| cloud(format!("expected {name:?}, a text"));
     let required = |name: &'static str| text(name).ok_or_else(|| missing(name));
     let (version, kind) = (required("specversion")?, required("type")?);
-    (required("id")?, required("source")?);
+    required("id")?;
+    required("source")?;
     if !version.starts_with("1.") {
         return Err(cloud(format!("expected specversion 1.0, got {version:?}")));
     }
