@@ -15,8 +15,8 @@ from support.processes import ROOT, wait_until
 CLIENTS = 1000
 PLACES = 32
 MEBIBYTE = 1 << 20
-# A body of this size is what a client sends: the request, and blanks behind it.
-BODY_BYTES = MEBIBYTE
+# What the HTTP library keeps for each connection at the most: it grows with the bodies that come by it.
+BUFFER_BYTES = 8192 + 4096 * 100
 
 
 def peak_bytes(pid: int) -> int:
@@ -53,19 +53,26 @@ async def ask_all(url: str, body: bytes) -> list[tuple[int, str | None, dict]]:
         return await asyncio.gather(*(ask(session) for _ in range(CLIENTS)))
 
 
-def test_a_thousand_clients_at_once_are_answered_or_told_to_come_again(many_files, predict_server):
+@pytest.mark.parametrize("body_bytes", [4096, MEBIBYTE])
+def test_a_thousand_clients_at_once_are_answered_or_told_to_come_again(many_files, predict_server, body_bytes):
     server = predict_server(EMBER_STORE=str(ROOT), EMBER_MODEL="diagnosis", EMBER_MAX_REQUESTS=str(PLACES))
     [row] = reference.random_rows("diagnosis", 1)
     assert server.predict("diagnosis", row).status_code == 200
     before = peak_bytes(server.pid)
-    body = json.dumps({"input": row}).encode().ljust(BODY_BYTES)
+    # The request, and blanks behind it.
+    body = json.dumps({"input": row}).encode().ljust(body_bytes)
     answers = asyncio.run(ask_all(server.url, body))
     assert len(answers) == CLIENTS
-    assert {status for status, *_ in answers} == {200, 503}
+    statuses = {status for status, *_ in answers}
+    # How many find a place is a matter of speed.
+    assert 200 in statuses and statuses <= {200, 503}
     refusals = [(retry_after, answer) for status, retry_after, answer in answers if status == 503]
     assert all(int(retry_after) > 0 and answer["error"]["code"] == "overloaded" for retry_after, answer in refusals)
-    # A gibibyte was sent; what is kept are the bodies of those that have a place, twice while one grows, and buffers.
-    assert peak_bytes(server.pid) - before < (4 * PLACES + 64) * MEBIBYTE
+    # What is kept are the bodies of those that have a place, twice while one grows, and the connections' buffers.
+    kept = 2 * PLACES * body_bytes + CLIENTS * min(2 * body_bytes + 8192, BUFFER_BYTES)
+    grown = peak_bytes(server.pid) - before
+    print(f"{CLIENTS * body_bytes >> 20} MiB sent, {grown >> 20} MiB kept, {len(answers) - len(refusals)} answered")
+    assert grown < kept + 64 * MEBIBYTE
     assert server.predict("diagnosis", row).status_code == 200
 
 

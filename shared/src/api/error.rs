@@ -35,6 +35,8 @@ pub struct ApiError {
 /// Seconds after which what could not be reached, or had no place, may be asked again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
+const OVERLOADED: &str = "overloaded";
+
 impl ApiError {
     /// An error with a message only.
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
@@ -135,7 +137,7 @@ impl ApiError {
     /// A request for which there is no place.
     pub(super) fn overloaded(places: usize) -> Self {
         let message = format!("{places} requests are being answered or wait: come again");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, OVERLOADED, message)
     }
 
     pub(crate) fn deadline() -> Self {
@@ -167,9 +169,11 @@ impl ApiError {
         &self.message
     }
 
-    /// Writes the error to the log where it is the server's.
+    /// Writes the error to the log where it is the server's. In a crowd a record of each refusal would be a crowd, too.
     pub(super) fn log(&self) {
-        if self.status.is_server_error() {
+        if self.code == OVERLOADED {
+            tracing::debug!(error = %self.message, "request refused");
+        } else if self.status.is_server_error() {
             tracing::error!(code = self.code, status = self.status.as_u16(), error = %self.message, "request failed");
         }
     }

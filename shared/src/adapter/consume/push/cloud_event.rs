@@ -131,7 +131,7 @@ mod tests {
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&'static str, &str)| {
-            (HeaderName::from_static(*name), HeaderValue::from_bytes(value.as_bytes()).unwrap())
+            (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap())
         };
         pairs.iter().map(pair).collect()
     }
