@@ -92,6 +92,11 @@ def test_a_dead_letter_can_be_pushed_again(consume, results, dead_letters):
     assert json.loads(is_dead(dead_letters)["body"]) == event["json"]
 
 
+def test_what_no_dead_letter_queue_can_take_is_refused(consume, dead_letters):
+    assert consume.post("/", **pubsub(classify("x" * 300_000, model="nobody"))).status_code == 422
+    assert dead_letters.is_empty()
+
+
 @pytest.mark.parametrize(("event", "code"), NEVER)
 def test_without_a_dead_letter_queue_it_is_refused_as_never(consume_over_http, results, event, code):
     response = consume_over_http(**results.env).post("/", **event)
