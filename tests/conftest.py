@@ -298,6 +298,22 @@ def consume(consume_on_lambda, results, dead_letters) -> clouds.Invoked:
 
 
 @pytest.fixture
+def consume_over_http(binaries, log_file):
+    """Starts the function consume as an HTTP server with these variables; its models are those of the checkout."""
+    started = []
+
+    def start(**variables: str) -> Server:
+        own = {"EMBER_STORE": str(ROOT), "EMBER_HOST": "127.0.0.1", "PORT": "0"}
+        env = environment(**{**own, **variables})
+        started.append(Server("consume", [binaries.functions["consume"]], log_file("consume"), env))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
 def start_process(log_file):
     """Starts any other program."""
     started = []

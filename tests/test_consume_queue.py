@@ -133,13 +133,6 @@ def test_a_fifo_queue_is_read_in_order(start_consume, moto):
         assert [name for name in answered if name[0] == group] == [name for name in asked if name[0] == group]
 
 
-def test_without_a_queue_it_does_not_start(binaries, start_process, results):
-    env = environment(EMBER_STORE=str(ROOT), PORT="0", **results.env)
-    process = start_process("consume", [binaries.functions["consume"]], env)
-    assert process.wait() != 0
-    assert "EMBER_QUEUE_URL" in process.log()
-
-
 def test_serve_reads_a_queue_beside_its_page(binaries, log_file, queue, results):
     command = [binaries.emberlite, "serve", "--port", "0", "--queue", queue.url]
     env = environment(EMBER_LOG_FORMAT="json", **results.env)

@@ -1,6 +1,7 @@
 //! The adapter: one binary, every runtime. It finds out by itself where it runs.
 
 mod consume;
+mod function_compute;
 mod http;
 mod lambda;
 
@@ -10,7 +11,7 @@ use std::process::ExitCode;
 pub use self::consume::serve_queue;
 pub use self::http::serve;
 use crate::api::{self, Function};
-use crate::config::{Config, InvokeMode};
+use crate::config::{Config, InvokeMode, Runtime};
 use crate::{engine, telemetry};
 
 /// Runs a cloud function until its runtime ends it: on Lambda where `AWS_LAMBDA_RUNTIME_API` is set, else as a plain
@@ -28,7 +29,7 @@ pub fn run_streaming(name: &str, about: &str, function: impl FnOnce(&Config) -> 
 }
 
 /// Runs the function `consume` until its runtime ends it: on Lambda it answers events of queues, buckets and schedules;
-/// elsewhere it reads a queue, and is a plain HTTP server beside that.
+/// elsewhere it takes events over HTTP, and reads a queue beside that if it is told one.
 pub fn consume(name: &str, about: &str) -> ExitCode {
     start(name, about, |config| async move {
         let function = api::consume(&config);
@@ -49,7 +50,11 @@ fn run_as(
             if lambda::is_runtime() {
                 lambda::run(function.routes, mode, preload).await
             } else {
-                serve(function.routes, &config.host, config.port).await
+                let routes = match config.runtime {
+                    Runtime::FunctionCompute => function_compute::around(function.routes.clone(), &function),
+                    Runtime::Plain | Runtime::AzureFunctions => function.routes,
+                };
+                serve(routes, &config.host, config.port).await
             }
         }
     })
@@ -87,7 +92,8 @@ fn start<F: Future<Output = Result<(), String>>>(
 
 fn help(name: &str, about: &str) -> String {
     format!(
-        "{about}\n\nUsage: {name}\n\nOn AWS Lambda it answers the function's events, elsewhere it is an HTTP server.\n\n{}",
+        "{about}\n\nUsage: {name}\n\nOn AWS Lambda it answers the function's events, elsewhere it is an HTTP server, also as Alibaba Function Compute\n\
+         and Azure Functions want one.\n\n{}",
         Config::help()
     )
 }

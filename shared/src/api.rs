@@ -1,5 +1,6 @@
 //! The dialects: which paths a function answers, and how its requests, answers and errors look.
 
+mod admission;
 mod body;
 mod classify;
 mod compute;
@@ -27,6 +28,8 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use admission::Admission;
+pub(crate) use body::{json_response, read as read_body};
 use compute::Compute;
 use dialect::Dialect;
 pub use error::ApiError;
@@ -40,6 +43,7 @@ use crate::store::Store;
 #[derive(Debug)]
 pub(crate) struct Api {
     models: Models,
+    admission: Admission,
     compute: Compute,
     generators: Generators,
     max_body_bytes: usize,
@@ -57,6 +61,23 @@ impl Function {
     /// What answers requests that come another way than HTTP.
     pub(crate) fn api(&self) -> Arc<Api> {
         Arc::clone(&self.api)
+    }
+
+    /// Its routes with others, which share its limits and the look of its errors.
+    pub(crate) fn with_routes(&self, others: Router) -> Router {
+        let others = others.method_not_allowed_fallback(method_not_allowed);
+        self.routes.clone().merge(limited(others, &self.api))
+    }
+
+    /// Waits until the model is loaded that answers where none is named, if there is one.
+    ///
+    /// # Errors
+    /// A model that can't be loaded, or a store that can't be reached.
+    pub(crate) async fn ready(api: &Api) -> Result<(), ApiError> {
+        match api.models.default_name().await? {
+            Some(name) => models::load(api, name.as_str()).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Loads the model that answers where none is named, unless the configuration says that its first request is to.
@@ -98,9 +119,10 @@ pub fn generate(config: &Config) -> Function {
     function(config, &[openapi::GENERATE], open_ai::generation().merge(open_ai::models()))
 }
 
-/// The function `consume`: what every function answers over HTTP. Its own requests come another way.
+/// The function `consume`: what every function answers over HTTP. The adapter brings its own requests, and adds the paths
+/// that events are pushed to.
 pub fn consume(config: &Config) -> Function {
-    function(config, &[], Router::new())
+    function(config, &[openapi::CONSUME], Router::new())
 }
 
 /// All functions in one: each model is asked for what it is for.
@@ -128,6 +150,7 @@ fn function(config: &Config, parts: &[openapi::Part], own: Router<Arc<Api>>) -> 
     let models = Models::new(store, config.models.clone(), config.default_model.clone(), config.refresh);
     let api = Arc::new(Api {
         models: models.with_preload(config.preload),
+        admission: Admission::new(config.max_requests),
         compute: Compute::new(config.threads),
         generators: Generators::new(config.generate),
         max_body_bytes: config.max_body_bytes,
@@ -142,9 +165,14 @@ fn function(config: &Config, parts: &[openapi::Part], own: Router<Arc<Api>>) -> 
         .merge(own)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), then_keep))
         .with_state(Arc::clone(&api));
-    Function { routes, api }
+    Function { routes: limited(routes, &api), api }
+}
+
+/// Routes that answer only so many requests at once.
+fn limited(routes: Router, api: &Arc<Api>) -> Router {
+    let routes = routes.layer(middleware::from_fn_with_state(Arc::clone(api), then_keep));
+    routes.layer(middleware::from_fn_with_state(Arc::clone(api), admission::admit))
 }
 
 /// What was downloaded for an answer is kept only once the answer is there.

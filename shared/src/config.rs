@@ -1,6 +1,7 @@
 //! Configuration: every environment variable there is, read once and checked at start.
 
 mod consume;
+mod runtime;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use emberlite_kernels::Isa;
+pub use runtime::Runtime;
 
 use crate::engine::CacheFormat;
 use crate::model::ModelName;
@@ -33,6 +35,8 @@ pub struct Config {
     pub refresh: Option<Duration>,
     /// The largest request body.
     pub max_body_bytes: usize,
+    /// How many requests are answered or wait at once.
+    pub max_requests: usize,
     /// How many requests compute at once, and how many threads one of them may use.
     pub threads: usize,
     /// The instruction set of the kernels.
@@ -51,6 +55,8 @@ pub struct Config {
     pub host: String,
     /// The port of the plain HTTP server.
     pub port: u16,
+    /// What has started this process.
+    pub runtime: Runtime,
 }
 
 /// What is logged, and how.
@@ -144,6 +150,12 @@ const REFRESH: Variable = variable(
 );
 const MAX_BODY: Variable =
     variable("EMBER_MAX_BODY_BYTES", "a number of bytes above 0", "6291456", "the largest request body");
+const MAX_REQUESTS: Variable = variable(
+    "EMBER_MAX_REQUESTS",
+    "a number above 0",
+    "256",
+    "how many requests are answered or wait at once; others are refused with 503 or 429 and Retry-After",
+);
 const S3_ENDPOINT: Variable =
     variable("EMBER_S3_ENDPOINT", "an http:// or https:// URL", "AWS", "the S3 endpoint: MinIO, GCS, OSS, …");
 const PATH_STYLE: Variable = variable(
@@ -189,9 +201,8 @@ const INVOKE_MODE: Variable = variable(
 const LOG: Variable = variable("EMBER_LOG", "error, warn, info, debug or trace", "info", "what is logged");
 const LOG_FORMAT: Variable = variable("EMBER_LOG_FORMAT", "json or text", "json", "the form of a log record");
 const HOST: Variable = variable("EMBER_HOST", "an address", "0.0.0.0", "where the plain HTTP server listens");
-const PORT: Variable = variable("PORT", "a port", "8080", "the port of the plain HTTP server");
 
-const ALL: [Variable; 31] = [
+const ALL: [Variable; 35] = [
     STORE,
     MODEL,
     MODELS,
@@ -199,6 +210,7 @@ const ALL: [Variable; 31] = [
     CACHE_DIR,
     REFRESH,
     MAX_BODY,
+    MAX_REQUESTS,
     S3_ENDPOINT,
     PATH_STYLE,
     STORE_TIMEOUT,
@@ -222,7 +234,10 @@ const ALL: [Variable; 31] = [
     LOG,
     LOG_FORMAT,
     HOST,
-    PORT,
+    runtime::PORT,
+    runtime::FUNCTION_COMPUTE_PORT,
+    runtime::FUNCTION_COMPUTE_LISTEN_PORT,
+    runtime::AZURE_PORT,
 ];
 
 /// Set by Lambda: the function's name, and its memory in MiB.
@@ -236,6 +251,7 @@ impl Config {
     /// The first variable that is missing or wrong, by name.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let reader = Reader(lookup);
+        let (runtime, port) = runtime::read(&reader)?;
         let settings = S3Settings {
             endpoint: reader.endpoint(&S3_ENDPOINT)?,
             path_style: reader.parsed(&PATH_STYLE)?,
@@ -256,6 +272,7 @@ impl Config {
                 seconds => Some(Duration::from_secs(seconds)),
             },
             max_body_bytes: reader.positive(&MAX_BODY)?.unwrap_or(6 * 1024 * 1024),
+            max_requests: reader.positive(&MAX_REQUESTS)?.unwrap_or(256),
             threads: reader.positive(&THREADS)?.unwrap_or_else(cores),
             isa: reader.isa()?,
             generate: reader.generate()?,
@@ -267,7 +284,8 @@ impl Config {
             )?,
             log: reader.log()?,
             host: reader.text(&HOST).unwrap_or_else(|| "0.0.0.0".to_owned()),
-            port: reader.parsed(&PORT)?.unwrap_or(8080),
+            port,
+            runtime,
         })
     }
 

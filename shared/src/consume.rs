@@ -12,6 +12,7 @@ mod object;
 mod request;
 mod result;
 mod settings;
+mod settle;
 mod waves;
 
 use std::sync::Arc;
@@ -65,13 +66,19 @@ impl Consumer {
     /// # Errors
     /// A configuration that tells no place for results.
     pub fn new(config: &Config, function: &Function) -> Result<Self, ConfigError> {
-        let settings = config.consume.clone();
-        if settings.results.is_none() && settings.replies.is_none() {
+        if !config.consume.has_place_for_results() {
             return Err(ConfigError::without_results());
         }
+        Ok(Self::that_may_answer(config, function))
+    }
+
+    /// As [`Consumer::new`], for messages whose senders wait for what became of them: where no place for results is told,
+    /// they are answered with them.
+    pub(crate) fn that_may_answer(config: &Config, function: &Function) -> Self {
+        let settings = config.consume.clone();
         let s3 = config.s3.clone();
         let bucket = |location| Bucket::new(location, s3.clone());
-        Ok(Self {
+        Self {
             api: function.api(),
             inputs: settings.inputs.clone().map(bucket),
             results: settings.results.clone().map(bucket),
@@ -80,7 +87,7 @@ impl Consumer {
             files: Semaphore::new(FILES_AT_ONCE),
             deliveries: Semaphore::new(DELIVERIES_AT_ONCE),
             settings,
-        })
+        }
     }
 
     /// What it was told.

@@ -1,15 +1,17 @@
 //! Events as services send them, down to what they ask for: requests, and objects of a bucket.
 
+mod cloud;
 mod content;
 mod key;
 mod record;
 
 use serde_json::Value;
 
+pub(crate) use cloud::id as cloud_id;
 pub(crate) use content::{Content, ContentError, Fields, contents};
 use record::Record;
 
-/// What Lambda hands to a function that consumes.
+/// What a function that consumes is handed.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Event {
     /// Messages of a queue: each is answered for by itself.
@@ -41,8 +43,10 @@ impl Event {
             let messages = records.iter().map(Record::read).collect::<Result<_, _>>()?;
             return Ok(Self::Messages(messages));
         }
-        let is_notice =
-            event.get("Records").is_some() || content::is_of_event_bridge(&event) || content::is_test(&event);
+        let is_notice = event.get("Records").is_some()
+            || content::is_of_event_bridge(&event)
+            || content::is_test(&event)
+            || cloud::id(&event).is_some();
         Ok(if is_notice { Self::Notice(event) } else { Self::Request(event) })
     }
 }
@@ -75,6 +79,7 @@ mod tests {
             json!({"Records": [{"eventSource": "aws:s3"}]}),
             json!({"Records": [{"EventSource": "aws:sns"}]}),
             json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}),
+            json!({"specversion": "1.0", "id": "7", "source": "/here", "type": "work", "data": {}}),
         ] {
             assert!(matches!(Event::read(notice), Ok(Event::Notice(_))));
         }

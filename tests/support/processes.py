@@ -108,6 +108,10 @@ class Process:
 
         return wait_until(found, f"a log record with {fields}", seconds, self)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def resident_bytes(self) -> int:
         return psutil.Process(self._process.pid).memory_info().rss
 

@@ -16,7 +16,7 @@ const DRAINED_BYTES: usize = 16 * 1024 * 1024;
 ///
 /// # Errors
 /// A body that is larger, compressed, or broken off.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, ApiError> {
     refuse_encoding(headers)?;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     let mut body = body;
@@ -36,6 +36,16 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Resul
         return Err(ApiError::body_too_large(limit, announced));
     }
     Ok(bytes.freeze())
+}
+
+/// Reads a body and throws it away, up to a bound, so that a client that is still sending sees the answer.
+pub(super) async fn discard(mut body: Body) {
+    let mut received = 0;
+    while received <= DRAINED_BYTES
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        received += frame.data_ref().map_or(0, Bytes::len);
+    }
 }
 
 /// Refuses a body that is compressed.
@@ -69,7 +79,7 @@ pub(super) fn media_type(headers: &HeaderMap) -> Option<String> {
 }
 
 /// A response with a JSON body.
-pub(super) fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
+pub(crate) fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(bytes) => {
             let content_type = HeaderValue::from_static("application/json");

@@ -86,7 +86,7 @@ fn open_ai(error: &ApiError) -> (StatusCode, Value) {
     (status, json!({"error": {"message": error.message(), "type": kind, "param": param, "code": code}}))
 }
 
-/// That service calls a limit that a request breaks a validation error, and answers it with 413.
+/// That service calls a limit that a request breaks a validation error, and answers it with 413; one too many gets 429.
 fn text_embeddings(error: &ApiError) -> (StatusCode, Value) {
     let (status, kind) = match error.code() {
         "empty_input" => (StatusCode::BAD_REQUEST, "empty"),
@@ -94,6 +94,7 @@ fn text_embeddings(error: &ApiError) -> (StatusCode, Value) {
         "text_too_long" | "wrong_dimensions" | "unknown_prompt" => (StatusCode::PAYLOAD_TOO_LARGE, "validation"),
         "wrong_task" | "model_failed" => (StatusCode::FAILED_DEPENDENCY, "backend"),
         "store_unreachable" => (error.status(), "unhealthy"),
+        "overloaded" => (StatusCode::TOO_MANY_REQUESTS, "overloaded"),
         _ if error.status().is_server_error() => (error.status(), "backend"),
         _ => (error.status(), "validation"),
     };

@@ -32,8 +32,10 @@ pub struct ApiError {
     param: Option<Box<str>>,
 }
 
-/// Seconds after which a store that could not be reached may be asked again.
+/// Seconds after which what could not be reached, or had no place, may be asked again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+const OVERLOADED: &str = "overloaded";
 
 impl ApiError {
     /// An error with a message only.
@@ -132,6 +134,12 @@ impl ApiError {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "model_loading", format!("model {model} is still being loaded"))
     }
 
+    /// A request for which there is no place.
+    pub(super) fn overloaded(places: usize) -> Self {
+        let message = format!("{places} requests are being answered or wait: come again");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, OVERLOADED, message)
+    }
+
     pub(crate) fn deadline() -> Self {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "deadline", "the function's time ended before the answer was there")
     }
@@ -161,9 +169,11 @@ impl ApiError {
         &self.message
     }
 
-    /// Writes the error to the log where it is the server's.
+    /// Writes the error to the log where it is the server's. In a crowd a record of each refusal would be a crowd, too.
     pub(super) fn log(&self) {
-        if self.status.is_server_error() {
+        if self.code == OVERLOADED {
+            tracing::debug!(error = %self.message, "request refused");
+        } else if self.status.is_server_error() {
             tracing::error!(code = self.code, status = self.status.as_u16(), error = %self.message, "request failed");
         }
     }
@@ -177,7 +187,7 @@ impl ApiError {
     pub(super) fn respond(&self, status: StatusCode, body: &impl Serialize) -> Response {
         self.log();
         let mut response = json_response(status, body);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response

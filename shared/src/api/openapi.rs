@@ -23,6 +23,8 @@ pub(super) const EMBED: Part = include_str!("openapi/embed.json");
 pub(super) const CLASSIFY: Part = include_str!("openapi/classify.json");
 /// The paths of `generate`.
 pub(super) const GENERATE: Part = include_str!("openapi/generate.json");
+/// The paths that `consume` takes events at.
+pub(super) const CONSUME: Part = include_str!("openapi/consume.json");
 
 pub(super) fn routes(parts: &[Part]) -> Router<Arc<Api>> {
     let parts: Arc<[Part]> = parts.into();
@@ -65,10 +67,10 @@ mod tests {
 
     #[test]
     fn every_part_is_json_and_every_reference_leads_somewhere() {
-        for part in [COMMON, PREDICT, EMBED, CLASSIFY, GENERATE] {
+        for part in [COMMON, PREDICT, EMBED, CLASSIFY, GENERATE, CONSUME] {
             serde_json::from_str::<Value>(part).unwrap();
         }
-        let document = document(&[PREDICT, EMBED, CLASSIFY, GENERATE]);
+        let document = document(&[PREDICT, EMBED, CLASSIFY, GENERATE, CONSUME]);
         let text = document.to_string();
         for reference in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
             assert!(document.pointer(reference).is_some(), "{reference}");

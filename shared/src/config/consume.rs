@@ -28,7 +28,7 @@ pub(super) const REPLIES: Variable = variable(
 pub(super) const RESULTS: Variable = variable(
     "EMBER_RESULTS",
     "s3://bucket/prefix, and nothing that lies in EMBER_INPUTS",
-    "none; consume needs it or EMBER_REPLY_QUEUE_URL",
+    "none; consume needs it or EMBER_REPLY_QUEUE_URL where it reads a queue or is on Lambda",
     "where consume puts results as JSON Lines",
 );
 pub(super) const INPUTS: Variable = variable(

@@ -38,7 +38,10 @@ fn a_wrong_value_is_refused_with_the_name_of_its_variable() {
         ("EMBER_QUEUE_BATCHES", "0"),
         ("EMBER_LOG", "=="),
         ("EMBER_LOG_FORMAT", "xml"),
+        ("EMBER_MAX_REQUESTS", "0"),
         ("PORT", "99999"),
+        ("FC_SERVER_PORT", "none"),
+        ("FUNCTIONS_CUSTOMHANDLER_PORT", "-1"),
     ] {
         let error = read(&[(name, value), ("EMBER_STORE", ".")]).unwrap_err();
         assert!(error.to_string().starts_with(&format!("{name}=")), "{error}");
@@ -88,6 +91,23 @@ fn the_endpoint_of_queues_is_said_by_us_or_by_aws_or_by_the_queue() {
     assert_eq!(endpoint(&[("EMBER_SQS_ENDPOINT", "http://127.0.0.1:1"), aws]), Some("http://127.0.0.1:1".into()));
     assert_eq!(endpoint(&[aws]), Some("http://127.0.0.1:2".into()));
     assert_eq!(endpoint(&[]), Some("http://127.0.0.1:9324".into()));
+}
+
+#[test]
+fn who_has_started_the_process_says_where_it_listens() {
+    let port = ("PORT", "8081");
+    for (variables, expected) in [
+        (&[][..], (Runtime::Plain, 8080)),
+        (&[port], (Runtime::Plain, 8081)),
+        (&[("FC_FUNCTION_NAME", "predict")], (Runtime::FunctionCompute, 9000)),
+        (&[("FC_FUNCTION_NAME", "predict"), port], (Runtime::FunctionCompute, 8081)),
+        (&[("FC_SERVER_PORT", "9001"), port], (Runtime::FunctionCompute, 9001)),
+        (&[("FC_CUSTOM_LISTEN_PORT", "9002")], (Runtime::FunctionCompute, 9002)),
+        (&[("FUNCTIONS_CUSTOMHANDLER_PORT", "40001"), port], (Runtime::AzureFunctions, 40001)),
+    ] {
+        let config = read(&[variables, &[("EMBER_STORE", ".")]].concat()).unwrap();
+        assert_eq!((config.runtime, config.port), expected, "{variables:?}");
+    }
 }
 
 #[test]

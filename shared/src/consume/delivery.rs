@@ -113,10 +113,11 @@ impl Consumer {
         String::from_utf8(body).map_err(|error| ApiError::internal(format!("the result is no text: {error}")))
     }
 
-    /// Sends a message that can't be answered to the dead-letter queue, with the reason. Where there is none, the message
-    /// fails, so that its own queue moves it there.
-    async fn bury(&self, message: &Message, error: ApiError) -> Fate {
-        let Some(queue) = &self.settings.dead_letters else { return failed(message, error) };
+    /// Sends a message that can't be answered to the dead-letter queue, with the reason. Where there is none, or one that
+    /// can't take a message of this size, it fails, so that its own queue moves it there.
+    pub(super) async fn bury(&self, message: &Message, error: ApiError) -> Fate {
+        let fits = message.body.len() <= LONGEST_MESSAGE - ATTRIBUTES;
+        let Some(queue) = self.settings.dead_letters.as_ref().filter(|_| fits) else { return failed(message, error) };
         tracing::warn!(
             message_id = message.id,
             code = error.code(),

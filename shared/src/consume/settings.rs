@@ -27,3 +27,10 @@ pub struct Settings {
     /// How many batches of messages are worked on at once.
     pub batches: usize,
 }
+
+impl Settings {
+    /// Whether results have a place of their own.
+    pub(crate) fn has_place_for_results(&self) -> bool {
+        self.results.is_some() || self.replies.is_some()
+    }
+}

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::key;
+use super::{cloud, key};
 
 /// The fields of a request.
 pub(crate) type Fields = Map<String, Value>;
@@ -60,7 +60,7 @@ pub(super) fn is_test(event: &Value) -> bool {
     event.get("Event").and_then(Value::as_str) == Some("s3:TestEvent")
 }
 
-fn parse(body: &str) -> Result<Value, ContentError> {
+pub(super) fn parse(body: &str) -> Result<Value, ContentError> {
     serde_json::from_str(body).map_err(|error| ContentError::Json(error.to_string()))
 }
 
@@ -72,6 +72,14 @@ fn unwrap(event: Value, depth: usize, found: &mut Vec<Content>) -> Result<(), Co
     if is_of_event_bridge(&event) {
         found.push(of_event_bridge(event)?);
         return Ok(());
+    }
+    match cloud::open(&event).transpose()? {
+        Some(cloud::Held::Event(held)) => return unwrap(held, depth, found),
+        Some(cloud::Held::Object { bucket, key }) => {
+            found.push(Content::Object { bucket, key });
+            return Ok(());
+        }
+        None => {}
     }
     let mut fields = match event {
         Value::Object(fields) => fields,
@@ -193,6 +201,7 @@ mod tests {
             sns(&request),
             json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": request.to_string()}}]}),
             json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": request}),
+            json!({"specversion": "1.0", "id": "7", "source": "/", "type": "ask", "data": request}),
             sns(&sns(&request)),
         ] {
             assert_eq!(contents(&event.to_string()), Ok(vec![Content::Request(fields.clone())]), "{event}");

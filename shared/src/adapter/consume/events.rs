@@ -40,7 +40,16 @@ fn within(now: Instant, end: Instant) -> Instant {
     now + left - RESERVE.min(left / 4)
 }
 
-async fn answer(consumer: &Arc<Consumer>, event: Value, request_id: &str, limit: &Limit) -> Result<Value, ApiError> {
+/// What an event's sender is told: the failures of a batch, a result that is waited for or has no other place, or null.
+///
+/// # Errors
+/// An event that can't be answered, or not now.
+pub(super) async fn answer(
+    consumer: &Arc<Consumer>,
+    event: Value,
+    request_id: &str,
+    limit: &Limit,
+) -> Result<Value, ApiError> {
     match Event::read(event)? {
         Event::Messages(messages) => {
             let ids: Vec<_> = messages.iter().map(|message| message.id.clone()).collect();
@@ -51,11 +60,7 @@ async fn answer(consumer: &Arc<Consumer>, event: Value, request_id: &str, limit:
         }
         Event::Notice(notice) => {
             let message = Message { id: request_id.to_owned(), body: notice.to_string(), group: None };
-            match consumer.consume(vec![message], limit).await.pop() {
-                Some(Fate::Done) => Ok(Value::Null),
-                Some(Fate::Failed(error)) => Err(error),
-                Some(Fate::GivenBack) | None => Err(ApiError::deadline()),
-            }
+            consumer.settle(message, limit).await
         }
         Event::Request(request) => consumer.answer(request, limit).await,
     }
