@@ -1,7 +1,7 @@
 """MiniLM over a queue: the function `consume` and a Python worker with onnxruntime, in one run, taking turns.
 
 Both read their own queue and write into their own bucket, all of it moto's, on the same cores. While one works the other is
-stopped (SIGSTOP). A turn is from letting a worker go, with its queue filled, to the last of its results.
+stopped (SIGSTOP). A turn is from letting a worker go, with its queue filled, until its queue is empty.
 """
 
 import argparse
@@ -68,7 +68,6 @@ class Worker:
         self.s3.create_bucket(Bucket=self.bucket)
         self.queue = self.sqs.create_queue(QueueName=self.bucket)["QueueUrl"]
         self.process = start(self)
-        self.results = 0
 
     def turn(self, messages):
         """Texts a second over these messages."""
@@ -76,17 +75,21 @@ class Worker:
         for start in range(0, len(messages), 10):
             entries = [{"Id": str(at), "MessageBody": body} for at, body in enumerate(messages[start : start + 10])]
             self.sqs.send_message_batch(QueueUrl=self.queue, Entries=entries)
-        wanted = self.results + len(messages)
         start = time.perf_counter()
         self.process.send_signal(signal.SIGCONT)
-        while self.results < wanted:
+        while self.left():
             time.sleep(POLL_SECONDS)
             if self.process.poll() is not None:
                 sys.exit(f"{self.bucket} ended with {self.process.returncode}")
-            self.results = len(self.keys())
         took = time.perf_counter() - start
         self.process.send_signal(signal.SIGSTOP)
         return len(messages) * TEXTS_PER_MESSAGE / took
+
+    def left(self):
+        """How many messages are not done: a worker deletes one when its result is written."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)["Attributes"]
+        return sum(int(attributes[name]) for name in names)
 
     def keys(self):
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix="out/")
