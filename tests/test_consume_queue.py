@@ -7,27 +7,21 @@ import pytest
 
 from support import endpoints, reference
 from support.messages import WRONG, classify, predict
-from support.processes import ROOT, Server, environment, wait_until
+from support.processes import Server, environment, wait_until
 from support.queues import Queue
 
 ROW = reference.random_rows("diagnosis", 1)[0]
 
 
 @pytest.fixture
-def start_consume(binaries, log_file, results, dead_letters):
+def start_consume(consume_over_http, results, dead_letters):
     """Starts the function as a container does; its models are those of the checkout."""
-    started = []
 
     def start(queue: Queue, **variables: str) -> Server:
-        own = {"EMBER_STORE": str(ROOT), "EMBER_HOST": "127.0.0.1", "PORT": "0", "EMBER_QUEUE_URL": queue.url}
-        own |= {**results.env, "EMBER_DEAD_LETTER_QUEUE_URL": dead_letters.url}
-        env = environment(**{**own, **variables})
-        started.append(Server("consume", [binaries.functions["consume"]], log_file("consume"), env))
-        return started[-1]
+        own = {**results.env, "EMBER_QUEUE_URL": queue.url, "EMBER_DEAD_LETTER_QUEUE_URL": dead_letters.url}
+        return consume_over_http(**{**own, **variables})
 
-    yield start
-    for server in started:
-        server.stop()
+    return start
 
 
 def test_messages_are_answered_and_deleted(start_consume, queue, results, dead_letters):
