@@ -1,10 +1,12 @@
 //! The command `emberlite`: pack a model, look into the package, push it to a store, serve it.
 
+pub mod calibrate;
 pub mod fuse;
 pub mod import;
 pub mod inspect;
 pub mod pack;
 pub mod progress;
+pub mod prune;
 pub mod push;
 pub mod quantize;
 pub mod recipe;

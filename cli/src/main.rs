@@ -14,6 +14,7 @@ use emberlite::ops::Pooling;
 use emberlite::store::{Location, S3Settings, Store};
 use emberlite::telemetry::cold_start;
 use emberlite_cli::pack::{self, Report, Request};
+use emberlite_cli::prune;
 use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
@@ -59,6 +60,10 @@ struct Pack {
     /// The recipe for a model file that has none beside it
     #[arg(long)]
     recipe: Option<PathBuf>,
+    /// What to take out, in this order: neurons, heads, layers, low-rank, channels or trees, each with the part that goes
+    /// (repeatable)
+    #[arg(long, value_name = "METHOD=PART")]
+    prune: Vec<prune::Step>,
     #[command(flatten)]
     texts: Texts,
     /// A JSON file whose value goes into a request's "input": the package must answer it as the model does (repeatable)
@@ -221,6 +226,9 @@ fn pack(args: Pack) -> Result<()> {
     recipe.task = args.task.or(recipe.task);
     if !args.labels.is_empty() {
         recipe.labels = args.labels;
+    }
+    if !args.prune.is_empty() {
+        recipe.prune = args.prune;
     }
     args.texts.apply(&mut recipe);
     let inputs = args.input.iter().map(|file| {

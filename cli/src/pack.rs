@@ -6,6 +6,7 @@ mod interface;
 mod report;
 mod rows;
 mod samples;
+mod tensors;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -14,14 +15,14 @@ mod verify;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use emberlite::engine::{self, Graph, Plan};
+use emberlite::engine::{self, Graph};
 use emberlite::model::{Digest, Entry, Manifest, Model, Package, Task, write_package};
 use serde_json::Value;
 use tract_core::prelude::TypedModel;
 
 use crate::import::{self, Imported};
 use crate::progress::Progress;
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, Shrink};
 
 pub(crate) use describe::file_name;
 pub use report::{Checked, Measured, Quantized, Report};
@@ -64,14 +65,7 @@ pub fn pack(request: &Request) -> Result<Packed> {
         "the task {} does not fit the model: a language model has the task generate, and no other model has it",
         recipe.task.unwrap_or(Task::Predict)
     );
-    let draft = if speaks {
-        generate::draft(recipe, imported, &progress)?
-    } else {
-        match text::resolve(recipe, &imported)? {
-            Some(texts) => text::draft(recipe, imported, texts, &progress)?,
-            None => draft(request, imported, &progress)?,
-        }
-    };
+    let draft = Prepared::new(request, imported, &progress)?.shrink(&recipe.shrink(), &progress)?;
     let (bytes, digest) = draft.write()?;
     warnings.extend(draft.warnings);
     let manifest = Package::open(bytes.clone().into())?.manifest().clone();
@@ -79,6 +73,7 @@ pub fn pack(request: &Request) -> Result<Packed> {
 }
 
 /// What a package is written from.
+#[derive(Clone, Debug)]
 struct Draft {
     manifest: Manifest,
     graph: Graph,
@@ -112,20 +107,33 @@ impl Draft {
     }
 }
 
-/// A model of tensors.
-fn draft(request: &Request, imported: Imported, progress: &Progress) -> Result<Draft> {
-    let recipe = &request.recipe;
-    let manifest = describe::describe(recipe, &imported, Task::Predict)?;
-    progress.step("writing the graph");
-    let mut draft = Draft::new(manifest, &imported.model, None)?;
-    progress.step("planning the model as it was imported");
-    let before = Plan::new(imported.model)?;
+/// A model that was imported and written down anew, and found to be the same: what it is shrunk from, in one way or
+/// several.
+enum Prepared {
+    Tensors(tensors::Prepared),
+    Texts(Box<text::Prepared>),
+    Language(Box<generate::Prepared>),
+}
 
-    progress.step("comparing the package with the model");
-    interface::infer_roles(&mut draft.manifest, &before, &imported.words)?;
-    let given: Vec<_> = recipe.examples.iter().map(|example| &example.input).chain(&request.inputs).collect();
-    draft.manifest.verification = verify::compare(&before, &draft.load()?, &imported.words, &given)?;
-    Ok(draft)
+impl Prepared {
+    fn new(request: &Request, imported: Imported, progress: &Progress) -> Result<Self> {
+        let recipe = &request.recipe;
+        if imported.task == Some(Task::Generate) {
+            return Ok(Self::Language(Box::new(generate::Prepared::new(recipe, imported, progress)?)));
+        }
+        Ok(match text::resolve(recipe, &imported)? {
+            Some(texts) => Self::Texts(Box::new(text::Prepared::new(recipe, imported, texts, progress)?)),
+            None => Self::Tensors(tensors::Prepared::new(request, imported, progress)?),
+        })
+    }
+
+    fn shrink(&self, shrink: &Shrink, progress: &Progress) -> Result<Draft> {
+        match self {
+            Self::Tensors(prepared) => prepared.shrink(shrink, progress),
+            Self::Texts(prepared) => prepared.shrink(shrink, progress),
+            Self::Language(prepared) => prepared.shrink(shrink, progress),
+        }
+    }
 }
 
 /// Writes a package beside its place and moves it there, so that no half of one is ever seen. Whoever may read the files

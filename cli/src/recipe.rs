@@ -11,6 +11,7 @@ use emberlite::ops::{Pooling, WeightFormat};
 use serde::Deserialize;
 
 use crate::pack;
+use crate::prune::Step;
 use crate::quantize::Scheme;
 use crate::texts::TextFile;
 
@@ -50,7 +51,10 @@ pub struct Recipe {
     /// What a model of texts makes of them.
     #[serde(default)]
     pub text: TextSettings,
-    /// How the weights of a model of texts are written down.
+    /// What is taken out of the model, one step after the other.
+    #[serde(default)]
+    pub prune: Vec<Step>,
+    /// How weights are written down.
     #[serde(default)]
     pub quantize: QuantizeSettings,
     /// Texts whose tokens are to be kept; all tokens are where there are none.
@@ -60,6 +64,15 @@ pub struct Recipe {
     /// Inputs to try the model with; the packer compares their answers before and after too.
     #[serde(default)]
     pub examples: Vec<Example>,
+}
+
+/// What makes a model smaller than it was imported, at some cost.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Shrink {
+    /// What is taken out, one step after the other.
+    pub prune: Vec<Step>,
+    /// How the weights that are left are written down.
+    pub quantize: QuantizeSettings,
 }
 
 /// What is said about a model of texts; what is absent is as its folder says.
@@ -134,6 +147,11 @@ impl Recipe {
             return Self::read(source);
         }
         Ok(Self { model: source.to_owned(), ..Self::default() })
+    }
+
+    /// What makes the model smaller.
+    pub fn shrink(&self) -> Shrink {
+        Shrink { prune: self.prune.clone(), quantize: self.quantize.clone() }
     }
 
     /// What is set that only models of texts have.

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 /// What a column of texts is called where nothing else is said.
 const COLUMN: &str = "text";
+/// What the texts are called that are there without a file.
+pub const BUILT_IN: &str = "built-in sentences";
 /// Sentences of many kinds and lengths, one a line.
 const SENTENCES: &str = include_str!("texts/sentences.txt");
 
@@ -53,6 +55,11 @@ impl TextFile {
         }
         let name = self.file.display();
         fs::read_to_string(&self.file).map(|text| vec![text]).with_context(|| format!("can't read {name}"))
+    }
+
+    /// What the file is called.
+    pub fn name(&self) -> String {
+        self.file.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     fn extension(&self) -> String {

@@ -46,6 +46,7 @@ fn package(name: &str, factor: f32) -> (Digest, Vec<u8>) {
         text: None,
         generate: None,
         vocabulary: None,
+        pruning: Vec::new(),
         quantization: None,
         examples: Vec::new(),
         source: Source { file: "x".to_owned(), format: "test".to_owned(), producer: None, digest: Digest::of(b"") },

@@ -28,6 +28,7 @@ pub(super) fn describe(recipe: &Recipe, imported: &Imported, task: Task) -> Resu
         text: None,
         generate: None,
         vocabulary: None,
+        pruning: Vec::new(),
         quantization: None,
         examples: recipe.examples.clone(),
         source: Source {

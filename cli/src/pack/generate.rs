@@ -1,5 +1,6 @@
 //! Packing a language model: checked against its source token by token, quantized, its perplexity measured.
 
+mod calibration;
 mod documents;
 mod quantization;
 mod settings;
@@ -13,48 +14,71 @@ use emberlite::tokenizer::Tokenizer;
 use super::{Draft, describe};
 use crate::import::Imported;
 use crate::progress::Progress;
-use crate::recipe::Recipe;
+use crate::prune;
+use crate::recipe::{Recipe, Shrink};
 use crate::vocabulary;
-use documents::Documents;
+use documents::{Documents, Measured};
 use quantization::Quantizing;
 
-/// What the package of a language model is written from.
-pub(super) fn draft(recipe: &Recipe, imported: Imported, progress: &Progress) -> Result<Draft> {
-    settings::check(recipe)?;
-    let Imported { generate, tokenizer, .. } = &imported;
-    let mut spec = generate.clone().context("the importer says nothing of how the language model is used")?;
-    let tokenizer = vocabulary::minified(tokenizer.as_deref().context("the language model has no tokenizer")?)?;
-    spec.context_tokens = settings::context(recipe, spec.context_tokens)?;
-    let documents = Documents::read(recipe, &Tokenizer::from_json(&tokenizer)?, &spec)?;
+/// A language model whose package was found to predict what the model predicts.
+pub(super) struct Prepared {
+    draft: Draft,
+    imported: Imported,
+    source: Decoder,
+    documents: Documents,
+    /// How the source predicts the texts that are measured.
+    measured: Measured,
+}
 
-    let mut manifest = describe::describe(recipe, &imported, Task::Generate)?;
-    manifest.generate = Some(spec.clone());
-    progress.step("writing the graph");
-    let mut draft = Draft::new(manifest, &imported.model, Some(tokenizer))?;
-    progress.step("planning the model as it was imported");
-    let source = Decoder::new(imported.model.clone())?;
-    draft.manifest.verification = verify::compare(&source, &draft.load()?, &spec, progress)?;
+impl Prepared {
+    pub(super) fn new(recipe: &Recipe, imported: Imported, progress: &Progress) -> Result<Self> {
+        settings::check(recipe)?;
+        let Imported { generate, tokenizer, .. } = &imported;
+        let mut spec = generate.clone().context("the importer says nothing of how the language model is used")?;
+        let tokenizer = vocabulary::minified(tokenizer.as_deref().context("the language model has no tokenizer")?)?;
+        spec.context_tokens = settings::context(recipe, spec.context_tokens)?;
+        let documents = Documents::read(recipe, &Tokenizer::from_json(&tokenizer)?, &spec)?;
 
-    let measured = documents.measure(&source, "measuring the source's perplexity", progress)?;
-    let mut after = measured.clone();
-    if let Some(format) = recipe.quantize.format_or(settings::USUAL) {
-        let quantizing = Quantizing { format, recipe, imported: &imported, documents: &documents, progress };
-        draft = quantizing.apply(draft)?;
-        let packed = draft.load()?;
-        let decoder = packed.decoder().context("the package holds no language model")?;
-        after = documents.measure(decoder, "measuring the package's perplexity", progress)?;
-        if let Some(quantization) = &mut draft.manifest.quantization {
-            quantization.agreement = measured.agreement(&after);
+        let mut manifest = describe::describe(recipe, &imported, Task::Generate)?;
+        manifest.generate = Some(spec.clone());
+        progress.step("writing the graph");
+        let mut draft = Draft::new(manifest, &imported.model, Some(tokenizer))?;
+        progress.step("planning the model as it was imported");
+        let source = Decoder::new(imported.model.clone())?;
+        draft.manifest.verification = verify::compare(&source, &draft.load()?, &spec, progress)?;
+        let measured = documents.measure(&source, "measuring the source's perplexity", progress)?;
+        Ok(Self { draft, imported, source, documents, measured })
+    }
+
+    pub(super) fn shrink(&self, shrink: &Shrink, progress: &Progress) -> Result<Draft> {
+        let calibration = calibration::Tokens::new(&self.source, &self.documents);
+        let (model, account) = prune::prune(self.imported.model.clone(), &shrink.prune, &calibration, progress)?;
+        let pruned = !account.is_empty();
+        let mut draft = self.draft.clone();
+        draft.manifest.pruning = account;
+        let settings = &shrink.quantize;
+        let format = settings.format_or(settings::USUAL);
+        if let Some(format) = format {
+            let (imported, documents) = (&self.imported, &self.documents);
+            draft = Quantizing { format, settings, model: &model, imported, documents, progress }.apply(draft)?;
+        } else if pruned {
+            draft = Draft::new(draft.manifest, &model, draft.tokenizer)?;
         }
+        let mut after = self.measured.clone();
+        if pruned || format.is_some() {
+            let packed = draft.load()?;
+            let decoder = packed.decoder().context("the package holds no language model")?;
+            after = self.documents.measure(decoder, "measuring the package's perplexity", progress)?;
+        }
+        if let Some(quantization) = &mut draft.manifest.quantization {
+            quantization.agreement = self.measured.agreement(&after);
+        }
+        let (source, packed) = (self.measured.perplexity(), after.perplexity());
+        if let Some(spec) = &mut draft.manifest.generate {
+            let text = self.documents.name().to_owned();
+            spec.perplexity = Some(Perplexity { text, tokens: after.tokens(), source, packed });
+        }
+        draft.warnings.extend(settings::warning(source, packed));
+        Ok(draft)
     }
-    if let Some(spec) = &mut draft.manifest.generate {
-        spec.perplexity = Some(Perplexity {
-            text: documents.name().to_owned(),
-            tokens: after.tokens(),
-            source: measured.perplexity(),
-            packed: after.perplexity(),
-        });
-    }
-    draft.warnings.extend(settings::warning(measured.perplexity(), after.perplexity()));
-    Ok(draft)
 }

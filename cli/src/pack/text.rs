@@ -1,5 +1,6 @@
 //! Packing a model of texts: fused, its vocabulary trimmed, checked against its source, then quantized.
 
+mod calibration;
 mod quantization;
 mod samples;
 mod settings;
@@ -15,7 +16,8 @@ use super::{Draft, describe, verify};
 use crate::fuse;
 use crate::import::Imported;
 use crate::progress::Progress;
-use crate::recipe::Recipe;
+use crate::prune;
+use crate::recipe::{Recipe, Shrink};
 use crate::vocabulary::{self, Needs, Trimmed};
 use quantization::Quantizing;
 pub(super) use samples::{Sample, Samples, Side};
@@ -28,48 +30,69 @@ pub(super) struct Texts {
     tokenizer: Vec<u8>,
 }
 
-/// What the package of a model of texts is written from.
-pub(super) fn draft(recipe: &Recipe, mut imported: Imported, texts: Texts, progress: &Progress) -> Result<Draft> {
-    if let Some(pooling) = recipe.text.pooling {
-        settings::set_pooling(&mut imported.model, pooling)?;
-    }
-    let mut manifest = describe::describe(recipe, &imported, texts.task)?;
-    settings::check_interface(&mut manifest, &texts.spec)?;
-    manifest.text = Some(texts.spec.clone());
+/// A model of texts with our operators in it and the vocabulary that it is to have, whose package was found to give what
+/// the model gives.
+pub(super) struct Prepared {
+    draft: Draft,
+    model: TypedModel,
+    /// The model as it was imported.
+    source: Plan,
+    samples: Samples,
+}
 
-    progress.step("putting our operators into the graph");
-    let mut model = imported.model.clone();
-    fuse::fuse(&mut model).map_err(|error| anyhow!("putting our operators into the graph failed: {error:#}"))?;
-
-    let corpus = recipe.vocabulary.as_ref().map(|file| file.read()).transpose()?;
-    let trimmed = match &corpus {
-        Some(corpus) => {
-            progress.step("trimming the vocabulary");
-            Some(trim(&mut model, &texts, corpus)?)
+impl Prepared {
+    pub(super) fn new(recipe: &Recipe, mut imported: Imported, texts: Texts, progress: &Progress) -> Result<Self> {
+        if let Some(pooling) = recipe.text.pooling {
+            settings::set_pooling(&mut imported.model, pooling)?;
         }
-        None => None,
-    };
-    if let (Some(trimmed), Some(spec), Some(corpus)) = (&trimmed, &mut manifest.text, &corpus) {
-        spec.padding_id = trimmed.id(spec.padding_id).context("no token pads a text")?;
-        manifest.vocabulary = Some(Vocabulary { tokens: trimmed.kept.len(), of: trimmed.of, texts: corpus.len() });
-    }
-    let rows = vocabulary::rows(&model, &texts.spec.ids);
-    let samples = Samples::new(recipe, &manifest, &texts, corpus, trimmed.as_ref(), rows)?;
-    let tokenizer = match trimmed {
-        Some(trimmed) => trimmed.tokenizer,
-        None => vocabulary::minified(&texts.tokenizer)?,
-    };
+        let mut manifest = describe::describe(recipe, &imported, texts.task)?;
+        settings::check_interface(&mut manifest, &texts.spec)?;
+        manifest.text = Some(texts.spec.clone());
 
-    progress.step("planning the model as it was imported");
-    let source = Plan::new(imported.model)?;
-    progress.step("comparing the package with the model");
-    let mut draft = Draft::new(manifest, &model, Some(tokenizer))?;
-    draft.manifest.verification = verify::compare_texts(&source, &draft.load()?, &samples)?;
-    match recipe.quantize.format() {
-        Some(format) => {
-            Quantizing { format, recipe, model: &model, source: &source, samples: &samples, progress }.apply(draft)
+        progress.step("putting our operators into the graph");
+        let mut model = imported.model.clone();
+        fuse::fuse(&mut model).map_err(|error| anyhow!("putting our operators into the graph failed: {error:#}"))?;
+
+        let corpus = recipe.vocabulary.as_ref().map(|file| file.read()).transpose()?;
+        let trimmed = match &corpus {
+            Some(corpus) => {
+                progress.step("trimming the vocabulary");
+                Some(trim(&mut model, &texts, corpus)?)
+            }
+            None => None,
+        };
+        if let (Some(trimmed), Some(spec), Some(corpus)) = (&trimmed, &mut manifest.text, &corpus) {
+            spec.padding_id = trimmed.id(spec.padding_id).context("no token pads a text")?;
+            manifest.vocabulary = Some(Vocabulary { tokens: trimmed.kept.len(), of: trimmed.of, texts: corpus.len() });
         }
-        None => Ok(draft),
+        let rows = vocabulary::rows(&model, &texts.spec.ids);
+        let samples = Samples::new(recipe, &manifest, &texts, corpus, trimmed.as_ref(), rows)?;
+        let tokenizer = match trimmed {
+            Some(trimmed) => trimmed.tokenizer,
+            None => vocabulary::minified(&texts.tokenizer)?,
+        };
+
+        progress.step("planning the model as it was imported");
+        let source = Plan::new(imported.model)?;
+        progress.step("comparing the package with the model");
+        let mut draft = Draft::new(manifest, &model, Some(tokenizer))?;
+        draft.manifest.verification = verify::compare_texts(&source, &draft.load()?, &samples)?;
+        Ok(Self { draft, model, source, samples })
+    }
+
+    pub(super) fn shrink(&self, shrink: &Shrink, progress: &Progress) -> Result<Draft> {
+        let measure = quantization::measure(&self.draft.manifest);
+        let calibration = calibration::Texts::new(self, measure);
+        let (model, account) = prune::prune(self.model.clone(), &shrink.prune, &calibration, progress)?;
+        let mut draft = self.draft.clone();
+        if !account.is_empty() {
+            draft = Draft::new(draft.manifest, &model, draft.tokenizer)?;
+            draft.manifest.pruning = account;
+        }
+        let Some(format) = shrink.quantize.format() else { return Ok(draft) };
+        let settings = &shrink.quantize;
+        let (source, samples) = (&self.source, &self.samples);
+        Quantizing { format, settings, model: &model, source, samples, progress }.apply(draft)
     }
 }
 

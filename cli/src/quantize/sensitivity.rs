@@ -18,6 +18,25 @@ pub struct Probe {
 }
 
 impl Probe {
+    /// All numbers that a model gives, a row for each run.
+    ///
+    /// # Errors
+    /// A model that fails, or that gives no numbers.
+    pub fn numbers(&self, run: impl Fn(Vec<Tensor>) -> Result<Vec<Arc<Tensor>>, EngineError>) -> Result<Vec<Vec<f32>>> {
+        let mut rows = Vec::with_capacity(self.inputs.len());
+        for inputs in &self.inputs {
+            let mut row = Vec::new();
+            for output in run(inputs.clone())? {
+                let Ok(numbers) = output.cast_to::<f32>() else { continue };
+                let view = numbers.try_as_plain_ram().map_err(|error| anyhow!("{error}"))?;
+                row.extend_from_slice(view.as_slice::<f32>().map_err(|error| anyhow!("{error}"))?);
+            }
+            ensure!(!row.is_empty(), "the model gives no numbers");
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
     /// The rows that a model gives.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::ops::weights::{self, Weights};
 /// A graph as tract-OPL text, its weights beside it.
 ///
 /// The text follows the NNEF 1.0 specification with tract's extensions and ours (`emberlite_*`).
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Graph {
     /// The tract-OPL text.
     pub text: String,

@@ -1,6 +1,7 @@
 //! The manifest: everything a package says about its model in words and numbers, as JSON.
 
 mod generate;
+mod pruning;
 mod quantization;
 mod text;
 mod vocabulary;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use generate::{GenerateSpec, Perplexity, SamplingDefaults};
+pub use pruning::Pruning;
 pub use quantization::{Agreement, Cosine, Quantization, QuantizedLayer};
 pub use text::{Problem, TextSpec};
 pub use vocabulary::Vocabulary;
@@ -58,6 +60,9 @@ pub struct Manifest {
     /// What is left of the source's vocabulary, where it was trimmed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<Vocabulary>,
+    /// What was taken out of the model, step by step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pruning: Vec<Pruning>,
     /// How the weights were quantized, where they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,

@@ -111,6 +111,7 @@ impl Colours {
             text: Some(text),
             generate: None,
             vocabulary: None,
+            pruning: Vec::new(),
             quantization: None,
             examples: Vec::new(),
             source: Source { file: "x".to_owned(), format: "test".to_owned(), producer: None, digest: Digest::of(b"") },

@@ -16,10 +16,10 @@ const PIECE: usize = 512;
 const MEASURED: usize = 8192;
 /// The most tokens to calibrate with.
 const CALIBRATED: usize = 8192;
+/// The most tokens whose predictions are compared number by number.
+const COMPARED: usize = 128;
 /// Tokens of one step.
 const STEP: usize = 128;
-/// What the texts are called that are there without a file.
-const BUILT_IN: &str = "built-in sentences";
 
 /// Token ids in pieces, to measure on and to calibrate with.
 #[derive(Debug)]
@@ -80,6 +80,21 @@ impl Documents {
         Ok(())
     }
 
+    /// What a model predicts after each of the first tokens of the texts to calibrate with: rows of logits.
+    pub(super) fn logits(&self, decoder: &Decoder) -> Result<Vec<Vec<f32>>> {
+        let mut rows = Vec::with_capacity(COMPARED);
+        for piece in &self.calibration {
+            let tokens = &piece[..piece.len().min(COMPARED - rows.len())];
+            if tokens.is_empty() {
+                break;
+            }
+            let mut sequence = decoder.sequence(CacheFormat::F32);
+            let logits = decoder.run(&mut [Chunk { sequence: &mut sequence, tokens, want: Want::All }])?;
+            rows.extend(logits.rows(0).map(<[f32]>::to_vec));
+        }
+        Ok(rows)
+    }
+
     /// How a model predicts each token of the texts.
     pub(super) fn measure(&self, decoder: &Decoder, step: &str, progress: &Progress) -> Result<Measured> {
         progress.count(step, self.measured.len());
@@ -101,8 +116,7 @@ impl Documents {
 }
 
 fn name(file: Option<&TextFile>) -> String {
-    let name = file.and_then(|file| file.file.file_name());
-    name.map_or_else(|| BUILT_IN.to_owned(), |name| name.to_string_lossy().into_owned())
+    file.map_or_else(|| texts::BUILT_IN.to_owned(), TextFile::name)
 }
 
 /// The tokens of texts in pieces that each begin as a text does, at most `most` tokens in all.

@@ -16,7 +16,7 @@ use crate::import::Imported;
 use crate::pack::Draft;
 use crate::progress::Progress;
 use crate::quantize::{self, Keep, Observations, Quantize, Rounded, Scheme};
-use crate::recipe::Recipe;
+use crate::recipe::QuantizeSettings;
 
 /// The layer that makes logits; with the embeddings the one that 4 bits cost most.
 const HEAD: &str = "lm_head";
@@ -24,7 +24,9 @@ const HEAD: &str = "lm_head";
 /// What is quantized, and with what help.
 pub(super) struct Quantizing<'a> {
     pub(super) format: WeightFormat,
-    pub(super) recipe: &'a Recipe,
+    pub(super) settings: &'a QuantizeSettings,
+    /// The model before: that which was imported, or what pruning left of it.
+    pub(super) model: &'a TypedModel,
     pub(super) imported: &'a Imported,
     pub(super) documents: &'a Documents,
     pub(super) progress: &'a Progress,
@@ -33,9 +35,9 @@ pub(super) struct Quantizing<'a> {
 impl Quantizing<'_> {
     /// The draft with quantized weights. How near it is to the source remains to be measured.
     pub(super) fn apply(&self, draft: Draft) -> Result<Draft> {
-        let model = &self.imported.model;
+        let model = self.model;
         let layers = quantize::layers(model);
-        let kept = Keep::new(self.recipe.quantize.keep.clone()).choose(&layers, &BTreeMap::new())?;
+        let kept = Keep::new(self.settings.keep.clone()).choose(&layers, &BTreeMap::new())?;
         let formats: BTreeMap<String, WeightFormat> =
             layers.iter().map(|layer| (layer.clone(), self.format_of(model, layer, &kept))).collect();
         let mut blocks = self.given(&formats);
@@ -59,7 +61,7 @@ impl Quantizing<'_> {
 
     /// Whether weights are rounded with regard to the calibration text.
     fn fits(&self) -> bool {
-        self.recipe.quantize.scheme == Some(Scheme::Q4Calibrated)
+        self.settings.scheme == Some(Scheme::Q4Calibrated)
     }
 
     /// The format of a layer. Where all others get 4 bits embeddings and the layer of logits get 8, unless they have 4 in
@@ -83,7 +85,7 @@ impl Quantizing<'_> {
         formats: &BTreeMap<String, WeightFormat>,
         given: &BTreeMap<String, Q4Blocks>,
     ) -> Result<BTreeMap<String, Q4Blocks>> {
-        let model = &self.imported.model;
+        let model = self.model;
         let rounds =
             |(layer, format): &(&String, &WeightFormat)| **format == WeightFormat::Q4 && !given.contains_key(*layer);
         let layers: Vec<String> = formats.iter().filter(rounds).map(|(layer, _)| layer.clone()).collect();

@@ -12,7 +12,7 @@ use super::samples::{Samples, Side};
 use crate::pack::Draft;
 use crate::progress::Progress;
 use crate::quantize::{self, Keep, Measure, Quantize};
-use crate::recipe::Recipe;
+use crate::recipe::QuantizeSettings;
 
 /// On how many texts the error of each layer is measured.
 const LAYER_TEXTS: usize = 16;
@@ -27,7 +27,7 @@ const NOTHING: &str = "no linear layer and no embedding of the graph is known as
 /// What is quantized, and what it is compared with.
 pub(super) struct Quantizing<'a> {
     pub(super) format: WeightFormat,
-    pub(super) recipe: &'a Recipe,
+    pub(super) settings: &'a QuantizeSettings,
     /// The model before.
     pub(super) model: &'a TypedModel,
     /// The model as it was imported.
@@ -41,14 +41,14 @@ impl Quantizing<'_> {
     pub(super) fn apply(&self, mut draft: Draft) -> Result<Draft> {
         let layers = quantize::layers(self.model);
         if layers.is_empty() {
-            let asked = self.recipe.quantize.scheme.is_some() || !self.recipe.quantize.keep.is_empty();
+            let asked = self.settings.scheme.is_some() || !self.settings.keep.is_empty();
             ensure!(!asked, "{NOTHING}");
             draft.warnings.push(NOTHING.to_owned());
             return Ok(draft);
         }
         let measure = measure(&draft.manifest);
         let errors = self.errors(&layers, measure)?;
-        let kept = Keep::new(self.recipe.quantize.keep.clone()).choose(&layers, &errors)?;
+        let kept = Keep::new(self.settings.keep.clone()).choose(&layers, &errors)?;
         let format = |layer: &String| if kept.contains(layer) { quantize::higher(self.format) } else { self.format };
         let formats = layers.iter().map(|layer| (layer.clone(), format(layer))).collect();
         let quantized = Quantize(formats).applied(self.model)?;
@@ -81,7 +81,8 @@ impl Quantizing<'_> {
     }
 }
 
-fn measure(manifest: &Manifest) -> Measure {
+/// How outputs are compared.
+pub(super) fn measure(manifest: &Manifest) -> Measure {
     Measure::of(manifest.task, manifest.text.as_ref().and_then(|text| text.problem))
 }
 

@@ -9,11 +9,11 @@ use super::Texts;
 use crate::pack::rows;
 use crate::quantize::Probe;
 use crate::recipe::Recipe;
-use crate::texts;
+use crate::texts::{self, TextFile};
 use crate::vocabulary::Trimmed;
 
-/// The most texts that outputs are compared on.
-const TEXTS: usize = 128;
+/// The most texts to calibrate with.
+const TEXTS: usize = 1024;
 /// The most tokens of one of them.
 const TEXT_TOKENS: usize = 512;
 
@@ -34,6 +34,7 @@ pub(crate) enum Side {
 /// The texts, and how they become inputs of either side.
 #[derive(Debug)]
 pub(crate) struct Samples {
+    name: String,
     texts: Vec<Sample>,
     /// The ids that a random row may have, on both sides.
     ids: Vec<(i64, i64)>,
@@ -54,6 +55,8 @@ impl Samples {
         rows: Option<usize>,
     ) -> Result<Self> {
         let given = recipe.quantize.calibration.as_ref().map(|file| file.read()).transpose()?;
+        let file = recipe.quantize.calibration.as_ref().or(recipe.vocabulary.as_ref());
+        let name = file.map_or_else(|| texts::BUILT_IN.to_owned(), TextFile::name);
         let chosen = texts::spread(given.or(corpus).unwrap_or_else(texts::sentences), TEXTS);
         let tokenizer = Tokenizer::from_json(&texts.tokenizer)?;
         let limit = Limit { max_tokens: texts.spec.max_tokens.min(TEXT_TOKENS), overlong: Overlong::CutEnd };
@@ -73,7 +76,17 @@ impl Samples {
         };
         ids.retain(|(id, _)| *id != texts.spec.padding_id);
         let packed = manifest.text.clone().unwrap_or_else(|| texts.spec.clone());
-        Ok(Self { texts: samples, ids, inputs: manifest.inputs.clone(), source: texts.spec.clone(), packed })
+        Ok(Self { name, texts: samples, ids, inputs: manifest.inputs.clone(), source: texts.spec.clone(), packed })
+    }
+
+    /// What the texts are called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// All texts as the packed graph takes them, each by itself.
+    pub(super) fn calibration(&self) -> Result<Vec<Vec<Tensor>>> {
+        Ok(self.probe(Side::Packed, TEXTS)?.inputs)
     }
 
     /// The longest row that the model takes.

@@ -29,6 +29,7 @@ fn manifest() -> Manifest {
         text: None,
         generate: None,
         vocabulary: None,
+        pruning: Vec::new(),
         quantization: None,
         examples: Vec::new(),
         source: Source {

@@ -19,6 +19,7 @@ fn manifest(labels: &[&str], problem: Option<Problem>) -> Manifest {
         text: Some(TextSpec { problem, ..text }),
         generate: None,
         vocabulary: None,
+        pruning: Vec::new(),
         quantization: None,
         examples: Vec::new(),
         source: Source { file: String::new(), format: String::new(), producer: None, digest: Digest::of(b"") },

@@ -1,0 +1,10 @@
+//! Trees of an ensemble.
+
+use anyhow::{Result, bail};
+use tract_core::prelude::TypedModel;
+
+use super::{Context, Outcome};
+
+pub(super) fn prune(_model: &TypedModel, context: &Context<'_>) -> Result<Outcome> {
+    bail!("{} can't be pruned yet", context.step.method)
+}
