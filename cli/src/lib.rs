@@ -10,6 +10,7 @@ pub mod prune;
 pub mod push;
 pub mod quantize;
 pub mod recipe;
+pub mod search;
 pub mod serve;
 pub mod texts;
 pub mod vocabulary;

@@ -9,11 +9,12 @@ mod sensitivity;
 mod ties;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 use emberlite::ops::{Embedding, Linear, Q4Blocks, Table, WeightFormat};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tract_core::internal::{StaticName, TractResult, TypedModelPatch, TypedNode, TypedOp, format_err};
 use tract_core::prelude::TypedModel;
 use tract_core::transform::ModelTransform;
@@ -27,7 +28,7 @@ pub use sensitivity::{Probe, errors};
 use ties::Ties;
 
 /// How weights are written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheme {
     /// As they are in the source, in single precision
@@ -42,6 +43,13 @@ pub enum Scheme {
     Q4,
     /// The same, each layer rounded to fit what its inputs are like in the calibration text (language models only)
     Q4Calibrated,
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 impl Scheme {
