@@ -14,6 +14,7 @@ use emberlite::model::{Digest, Manifest, Package, PackageBytes, Role};
 use serde::Serialize;
 
 use crate::pack::{Checked, Quantized};
+use crate::recipe::Recipe;
 use generate::GeneratePart;
 pub use load::{Load, load};
 use parts::Parts;
@@ -70,6 +71,17 @@ pub fn inspect(file: &Path) -> Result<Inspection> {
         parts,
         sections,
     })
+}
+
+/// The recipe that a package carries, as a `pack.toml`.
+///
+/// # Errors
+/// A file that is no intact package, or a package without a recipe.
+pub fn recipe(file: &Path) -> Result<String> {
+    let bytes = PackageBytes::map(file).with_context(|| format!("can't read {}", file.display()))?;
+    let package = Package::open(bytes).with_context(|| file.display().to_string())?;
+    let recipe = Recipe::of(package.manifest()).with_context(|| file.display().to_string())?;
+    toml::to_string(&recipe).context("the recipe can't be written as TOML")
 }
 
 /// A role in one word.

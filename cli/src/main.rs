@@ -135,6 +135,9 @@ struct Inspect {
     /// Load it as a function does, and show where the time goes
     #[arg(long)]
     load: bool,
+    /// Print the recipe that it was packed by: a pack.toml that gives it again
+    #[arg(long, conflicts_with_all = ["load", "json"])]
+    recipe: bool,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -205,6 +208,7 @@ fn run(action: Action) -> Result<()> {
     engine::prepare(threads, isa);
     match action {
         Action::Pack(args) => pack(*args),
+        Action::Inspect(args) if args.recipe => write_line(&inspect::recipe(&args.file)?),
         Action::Inspect(args) if args.load => print(&inspect::load(&args.file)?, args.json),
         Action::Inspect(args) => print(&inspect::inspect(&args.file)?, args.json),
         Action::Push(args) => push(args),
@@ -256,5 +260,9 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 fn print(report: &(impl Serialize + std::fmt::Display), json: bool) -> Result<()> {
     let text = if json { serde_json::to_string_pretty(report)? } else { report.to_string() };
+    write_line(&text)
+}
+
+fn write_line(text: &str) -> Result<()> {
     writeln!(std::io::stdout(), "{text}").context("can't write to standard output")
 }

@@ -22,6 +22,7 @@ use tract_core::prelude::TypedModel;
 
 use crate::import::{self, Imported};
 use crate::progress::Progress;
+use crate::quantize::Scheme;
 use crate::recipe::{Recipe, Shrink};
 
 pub(crate) use describe::file_name;
@@ -56,6 +57,7 @@ pub struct Packed {
 pub fn pack(request: &Request) -> Result<Packed> {
     let recipe = &request.recipe;
     recipe.model_name()?;
+    recipe.check_files()?;
     let progress = Progress::start(format!("importing {}", recipe.model.display()));
     let imported = import::import(&recipe.model)?;
     let mut warnings = imported.warnings.clone();
@@ -65,11 +67,21 @@ pub fn pack(request: &Request) -> Result<Packed> {
         "the task {} does not fit the model: a language model has the task generate, and no other model has it",
         recipe.task.unwrap_or(Task::Predict)
     );
-    let draft = Prepared::new(request, imported, &progress)?.shrink(&recipe.shrink(), &progress)?;
+    let prepared = Prepared::new(request, imported, &progress)?;
+    let mut draft = prepared.shrink(&recipe.shrink(), &progress)?;
+    draft.manifest.recipe = Some(record(recipe, &prepared, &draft)?);
     let (bytes, digest) = draft.write()?;
     warnings.extend(draft.warnings);
     let manifest = Package::open(bytes.clone().into())?.manifest().clone();
     Ok(Packed { bytes, digest, manifest, warnings })
+}
+
+/// The recipe with the format that the weights have, where it left that open.
+fn record(recipe: &Recipe, prepared: &Prepared, draft: &Draft) -> Result<Value> {
+    let mut recipe = recipe.clone();
+    let usual = if draft.manifest.quantization.is_some() { prepared.usual() } else { Scheme::None };
+    recipe.quantize.scheme.get_or_insert(usual);
+    recipe.record()
 }
 
 /// What a package is written from.
@@ -125,6 +137,15 @@ impl Prepared {
             Some(texts) => Self::Texts(Box::new(text::Prepared::new(recipe, imported, texts, progress)?)),
             None => Self::Tensors(tensors::Prepared::new(request, imported, progress)?),
         })
+    }
+
+    /// How weights are written down where nothing is said.
+    fn usual(&self) -> Scheme {
+        match self {
+            Self::Tensors(_) => Scheme::None,
+            Self::Texts(_) => Scheme::Int8,
+            Self::Language(_) => generate::USUAL,
+        }
     }
 
     fn shrink(&self, shrink: &Shrink, progress: &Progress) -> Result<Draft> {

@@ -1,14 +1,16 @@
 //! The recipe `pack.toml`: what a model file does not tell about its model.
 
+mod record;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use emberlite::model::{Example, Feature, ImageSpec, ModelName, Role, Task};
+use emberlite::model::{Digest, Example, Feature, ImageSpec, ModelName, Role, Task};
 use emberlite::ops::{Pooling, WeightFormat};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::pack;
 use crate::prune::Step;
@@ -21,49 +23,60 @@ pub const FILE: &str = "pack.toml";
 const MODEL_FOLDER: [&str; 2] = ["config.json", "modules.json"];
 
 /// What to pack, and what to say about it. Whatever is absent is inferred from the model file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// The model's file or folder, relative to the recipe.
     #[serde(default)]
     pub model: PathBuf,
     /// The model's name; by default the file's.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<ModelName>,
     /// What the model is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
     /// One plain sentence.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
     /// The licence of the weights.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub licence: String,
     /// The classes: the index is the class id.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
     /// What outputs mean, by their names.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Output>,
     /// The columns of a table.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub features: Vec<Feature>,
     /// How an image becomes a tensor.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageSpec>,
     /// What a model of texts makes of them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "record::is_default")]
     pub text: TextSettings,
     /// What is taken out of the model, one step after the other.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prune: Vec<Step>,
     /// How weights are written down.
     #[serde(default)]
     pub quantize: QuantizeSettings,
     /// Texts whose tokens are to be kept; all tokens are where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<TextFile>,
     /// The text that the perplexity of a language model is measured on; by default the one to calibrate with.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<TextFile>,
+    /// The digests of files that are named here, of a recipe that gives one certain package.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<PathBuf, Digest>,
     /// Inputs to try the model with; the packer compares their answers before and after too.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<Example>,
+    /// Where the recipe is, and what its paths are relative to.
+    #[serde(skip)]
+    pub folder: PathBuf,
 }
 
 /// What makes a model smaller than it was imported, at some cost.
@@ -76,27 +89,32 @@ pub struct Shrink {
 }
 
 /// What is said about a model of texts; what is absent is as its folder says.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextSettings {
     /// The longest input in tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<usize>,
     /// How the tokens' vectors become one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub pooling: Option<Pooling>,
     /// Whether vectors are scaled to a length of 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub normalize: Option<bool>,
 }
 
 /// How the weights of a model of texts are written down.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuantizeSettings {
     /// The format; by default int8, and q4 for a language model.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<Scheme>,
     /// Patterns for the names of layers that stay in a higher precision; `auto` for those whose error stands out.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<String>,
     /// Texts to calibrate with, and to measure the loss on; there are built-in ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<TextFile>,
 }
 
@@ -113,7 +131,7 @@ impl QuantizeSettings {
 }
 
 /// What a recipe says of an output.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
     /// What it means.
@@ -184,6 +202,7 @@ impl Recipe {
         for path in texts.map(|texts| &mut texts.file).chain([&mut recipe.model]) {
             *path = folder.join(&path);
         }
+        recipe.folder = folder.to_owned();
         Ok(recipe)
     }
 

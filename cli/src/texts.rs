@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What a column of texts is called where nothing else is said.
@@ -15,12 +15,13 @@ pub const BUILT_IN: &str = "built-in sentences";
 const SENTENCES: &str = include_str!("texts/sentences.txt");
 
 /// A file of texts.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextFile {
     /// Where it is. `.csv`, `.tsv` and `.jsonl` files are tables; of any other file each line is a text.
     pub file: PathBuf,
     /// The column or field of a table that holds the text; `text` by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
 }
 

@@ -48,6 +48,7 @@ fn package(name: &str, factor: f32) -> (Digest, Vec<u8>) {
         vocabulary: None,
         pruning: Vec::new(),
         quantization: None,
+        recipe: None,
         examples: Vec::new(),
         source: Source { file: "x".to_owned(), format: "test".to_owned(), producer: None, digest: Digest::of(b"") },
         verification: Verification::default(),

@@ -30,6 +30,7 @@ pub(super) fn describe(recipe: &Recipe, imported: &Imported, task: Task) -> Resu
         vocabulary: None,
         pruning: Vec::new(),
         quantization: None,
+        recipe: None,
         examples: recipe.examples.clone(),
         source: Source {
             file: file_name(&recipe.model),

@@ -19,6 +19,7 @@ use crate::recipe::{Recipe, Shrink};
 use crate::vocabulary;
 use documents::{Documents, Measured};
 use quantization::Quantizing;
+pub(super) use settings::USUAL;
 
 /// A language model whose package was found to predict what the model predicts.
 pub(super) struct Prepared {

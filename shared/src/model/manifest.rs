@@ -66,6 +66,9 @@ pub struct Manifest {
     /// How the weights were quantized, where they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,
+    /// What the packer was asked to do with the model, in the packer's own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<Value>,
     /// Inputs to try the model with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<Example>,

@@ -113,6 +113,7 @@ impl Colours {
             vocabulary: None,
             pruning: Vec::new(),
             quantization: None,
+            recipe: None,
             examples: Vec::new(),
             source: Source { file: "x".to_owned(), format: "test".to_owned(), producer: None, digest: Digest::of(b"") },
             verification: Verification::default(),

@@ -6,7 +6,7 @@ use crate::quantize::Scheme;
 use crate::recipe::Recipe;
 
 /// How the weights of a language model are written down where nothing is said.
-pub(super) const USUAL: Scheme = Scheme::Q4;
+pub(in crate::pack) const USUAL: Scheme = Scheme::Q4;
 /// A perplexity that grows by more than this part is one that the user should know of.
 const POOR: f64 = 0.1;
 

@@ -31,6 +31,7 @@ fn manifest() -> Manifest {
         vocabulary: None,
         pruning: Vec::new(),
         quantization: None,
+        recipe: None,
         examples: Vec::new(),
         source: Source {
             file: "sample.onnx".to_owned(),

@@ -21,6 +21,7 @@ fn manifest(labels: &[&str], problem: Option<Problem>) -> Manifest {
         vocabulary: None,
         pruning: Vec::new(),
         quantization: None,
+        recipe: None,
         examples: Vec::new(),
         source: Source { file: String::new(), format: String::new(), producer: None, digest: Digest::of(b"") },
         verification: Verification::default(),
