@@ -1,5 +1,6 @@
 //! The command `emberlite`: pack a model, look into the package, push it to a store, serve it.
 
+pub mod bench;
 pub mod calibrate;
 pub mod fuse;
 pub mod import;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
@@ -18,7 +19,7 @@ use emberlite_cli::prune;
 use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
-use emberlite_cli::{inspect, push, serve};
+use emberlite_cli::{bench, inspect, push, serve};
 use serde::Serialize;
 
 /// Serves small models from serverless functions: pack a model into one file, push it to a store, try it on a page.
@@ -39,6 +40,8 @@ enum Action {
     Push(Push),
     /// Serve models on one port, with a page to try them
     Serve(Serve),
+    /// Measure a package's latency, throughput and memory by batch and length
+    Bench(Bench),
 }
 
 #[derive(Debug, Args)]
@@ -183,6 +186,31 @@ struct Serve {
     queue: Option<String>,
 }
 
+#[derive(Debug, Args)]
+struct Bench {
+    /// A package (.ember)
+    package: PathBuf,
+    /// Rows, texts or sequences of a run, separated by commas [default: 1,8,32]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = parse_count)]
+    batch: Vec<usize>,
+    /// Tokens of a text, a prompt or a context, separated by commas [default: those of 16,128,512 that the model reads]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = parse_count)]
+    length: Vec<usize>,
+    /// How many seconds each batch and length is measured
+    #[arg(long, default_value = "1", value_parser = bench::parse_seconds)]
+    seconds: Duration,
+    /// How many threads compute [default: EMBER_THREADS, else the machine's cores]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    threads: Option<usize>,
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
 fn parse_task(text: &str) -> Result<Task, String> {
     serde_json::from_value(text.into()).map_err(|_| "expected predict, embed, classify, rerank or generate".to_owned())
 }
@@ -205,6 +233,10 @@ fn main() -> ExitCode {
 
 fn run(action: Action) -> Result<()> {
     let (threads, isa) = Config::compute(|name| std::env::var(name).ok())?;
+    let threads = match &action {
+        Action::Bench(args) => args.threads.unwrap_or(threads),
+        _ => threads,
+    };
     engine::prepare(threads, isa);
     match action {
         Action::Pack(args) => pack(*args),
@@ -218,6 +250,7 @@ fn run(action: Action) -> Result<()> {
             port: args.port,
             queue: args.queue,
         })),
+        Action::Bench(args) => measure(args, threads),
     }
 }
 
@@ -252,6 +285,17 @@ fn push(args: Push) -> Result<()> {
     let store = Store::new(Location::parse(&args.store, settings)?);
     let pushed = runtime()?.block_on(push::push(&args.source, &store))?;
     print(&pushed, args.json)
+}
+
+fn measure(args: Bench, threads: usize) -> Result<()> {
+    let measured = bench::bench(&bench::Request {
+        package: args.package,
+        batches: args.batch,
+        lengths: args.length,
+        budget: bench::Budget::of(args.seconds),
+        threads,
+    })?;
+    print(&measured, args.json)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

@@ -4,8 +4,8 @@ mod describe;
 mod generate;
 mod interface;
 mod report;
-mod rows;
-mod samples;
+pub(crate) mod rows;
+pub(crate) mod samples;
 mod tensors;
 #[cfg(test)]
 mod tests;

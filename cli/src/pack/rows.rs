@@ -7,7 +7,7 @@ use emberlite::tokenizer::Tokens;
 use tract_core::prelude::Tensor;
 
 /// One tensor per input, `[rows, longest]`, in the graph's order.
-pub(super) fn tensors(inputs: &[TensorSpec], spec: &TextSpec, rows: &[Tokens]) -> Result<Vec<Tensor>> {
+pub(crate) fn tensors(inputs: &[TensorSpec], spec: &TextSpec, rows: &[Tokens]) -> Result<Vec<Tensor>> {
     let longest = rows.iter().map(|row| row.ids.len()).max().unwrap_or(0);
     let shape = [rows.len(), longest];
     let filled = |pad: i64, row: &dyn Fn(&Tokens) -> Vec<i64>| {

@@ -14,11 +14,11 @@ use tract_core::prelude::Tensor;
 const FREE_DIM: usize = 5;
 
 /// The words that the model itself knows, by input of texts.
-pub(super) type Words = BTreeMap<String, Vec<String>>;
+pub(crate) type Words = BTreeMap<String, Vec<String>>;
 
 /// Makes the same inputs for the same seed.
 #[derive(Debug)]
-pub(super) struct Sampler<'a> {
+pub(crate) struct Sampler<'a> {
     random: fastrand::Rng,
     words: &'a Words,
     /// By input: the integers that choose a row.
@@ -27,11 +27,16 @@ pub(super) struct Sampler<'a> {
 
 impl<'a> Sampler<'a> {
     pub(super) fn new(seed: u64, plan: &Plan, words: &'a Words) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed), words, ids: plan.ids().collect() }
+        Self::of(seed, plan.ids().collect(), words)
+    }
+
+    /// Of a model whose inputs choose rows by these integers.
+    pub(crate) fn of(seed: u64, ids: Vec<Option<Range<i64>>>, words: &'a Words) -> Self {
+        Self { random: fastrand::Rng::with_seed(seed), words, ids }
     }
 
     /// One tensor per input, `rows` long in the batch dimension where it varies.
-    pub(super) fn inputs(&mut self, manifest: &Manifest, rows: usize) -> Result<Vec<Tensor>> {
+    pub(crate) fn inputs(&mut self, manifest: &Manifest, rows: usize) -> Result<Vec<Tensor>> {
         let inputs = manifest.inputs.iter().enumerate();
         inputs.map(|(place, input)| self.input(place, input, &manifest.features, rows)).collect()
     }

@@ -1,5 +1,6 @@
 //! A model that is ready to answer: its package, planned.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -88,6 +89,15 @@ impl Model {
         match &self.runner {
             Runner::Decoder(decoder) => Some(decoder),
             Runner::Plan(_) => None,
+        }
+    }
+
+    /// By input of the graph: the integers that choose a row, where an input's integers do so and the graph tells. A
+    /// language model's input is of tokens, and not among them.
+    pub fn ids(&self) -> Vec<Option<Range<i64>>> {
+        match &self.runner {
+            Runner::Plan(plan) => plan.ids().collect(),
+            Runner::Decoder(_) => Vec::new(),
         }
     }
 
