@@ -41,3 +41,25 @@ pub trait Calibration {
         Ok(self.distance(self.expected()?, &self.outputs(model)?))
     }
 }
+
+impl<T: Calibration> Calibration for &T {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn run(&self, model: &TypedModel, progress: &Progress) -> Result<()> {
+        (**self).run(model, progress)
+    }
+
+    fn outputs(&self, model: &TypedModel) -> Result<Vec<Vec<f32>>> {
+        (**self).outputs(model)
+    }
+
+    fn expected(&self) -> Result<&[Vec<f32>]> {
+        (**self).expected()
+    }
+
+    fn distance(&self, expected: &[Vec<f32>], got: &[Vec<f32>]) -> f64 {
+        (**self).distance(expected, got)
+    }
+}

@@ -16,14 +16,16 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use emberlite::engine::{self, Graph};
-use emberlite::model::{Digest, Entry, Manifest, Model, Package, Task, write_package};
+use emberlite::model::{Digest, Entry, Manifest, Model, Package, Pruning, Task, write_package};
 use serde_json::Value;
 use tract_core::prelude::TypedModel;
 
+use crate::calibrate::Calibration;
 use crate::import::{self, Imported};
 use crate::progress::Progress;
+use crate::prune::{self, Step};
 use crate::quantize::Scheme;
-use crate::recipe::{Recipe, Shrink};
+use crate::recipe::{QuantizeSettings, Recipe, Shrink};
 
 pub(crate) use describe::file_name;
 pub use report::{Checked, Measured, Quantized, Report};
@@ -148,13 +150,67 @@ impl Prepared {
         }
     }
 
+    /// Packs the model in one way.
     fn shrink(&self, shrink: &Shrink, progress: &Progress) -> Result<Draft> {
+        let pruned = self.pruned(&shrink.prune, self.whole(), progress)?;
+        self.write(&pruned, &shrink.quantize, Detail::Layers, progress)
+    }
+
+    /// The model with nothing taken out.
+    fn whole(&self) -> Pruned {
+        let model = match self {
+            Self::Tensors(prepared) => prepared.model(),
+            Self::Texts(prepared) => prepared.model(),
+            Self::Language(prepared) => prepared.model(),
+        };
+        Pruned { model: model.clone(), account: Vec::new() }
+    }
+
+    /// What further steps leave of a model.
+    fn pruned(&self, steps: &[Step], from: Pruned, progress: &Progress) -> Result<Pruned> {
+        let calibration = self.calibration();
+        let (model, account) = prune::prune(from.model, steps, &*calibration, progress)?;
+        Ok(Pruned { model, account: [from.account, account].concat() })
+    }
+
+    fn calibration(&self) -> Box<dyn Calibration + '_> {
         match self {
-            Self::Tensors(prepared) => prepared.shrink(shrink, progress),
-            Self::Texts(prepared) => prepared.shrink(shrink, progress),
-            Self::Language(prepared) => prepared.shrink(shrink, progress),
+            Self::Tensors(prepared) => Box::new(prepared.calibration()),
+            Self::Texts(prepared) => Box::new(prepared.calibration()),
+            Self::Language(prepared) => Box::new(prepared.calibration()),
         }
     }
+
+    /// The package of what pruning left, its weights written down in some way.
+    fn write(
+        &self,
+        pruned: &Pruned,
+        settings: &QuantizeSettings,
+        detail: Detail,
+        progress: &Progress,
+    ) -> Result<Draft> {
+        match self {
+            Self::Tensors(prepared) => prepared.write(pruned, settings, detail, progress),
+            Self::Texts(prepared) => prepared.write(pruned, settings, detail, progress),
+            Self::Language(prepared) => prepared.write(pruned, settings, detail, progress),
+        }
+    }
+}
+
+/// What pruning left of a model.
+#[derive(Clone, Debug)]
+struct Pruned {
+    model: TypedModel,
+    account: Vec<Pruning>,
+}
+
+/// How much is measured of what quantization costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    /// The whole model, and each layer by itself.
+    Layers,
+    /// The whole model.
+    Model,
 }
 
 /// Writes a package beside its place and moves it there, so that no half of one is ever seen. Whoever may read the files

@@ -11,13 +11,12 @@ use emberlite::model::{Perplexity, Quantization, Task};
 use emberlite::tokenizer::Tokenizer;
 use tract_core::prelude::TypedModel;
 
-use super::{Draft, describe};
+use super::{Detail, Draft, Pruned, describe};
 use crate::calibrate::Calibration;
 use crate::import::Imported;
 use crate::progress::Progress;
-use crate::prune;
 use crate::quantize::Quantizer;
-use crate::recipe::{Recipe, Shrink};
+use crate::recipe::{QuantizeSettings, Recipe};
 use crate::vocabulary;
 use documents::{Documents, Measured};
 pub(super) use settings::USUAL;
@@ -52,22 +51,36 @@ impl Prepared {
         Ok(Self { draft, imported, source, documents, measured })
     }
 
-    pub(super) fn shrink(&self, shrink: &Shrink, progress: &Progress) -> Result<Draft> {
-        let calibration = calibration::Tokens::new(&self.source, &self.documents);
-        let (model, account) = prune::prune(self.imported.model.clone(), &shrink.prune, &calibration, progress)?;
-        let pruned = !account.is_empty();
+    pub(super) fn model(&self) -> &TypedModel {
+        &self.imported.model
+    }
+
+    pub(super) fn calibration(&self) -> impl Calibration + '_ {
+        calibration::Tokens::new(&self.source, &self.documents)
+    }
+
+    /// The package of what pruning left, its weights written down in some way.
+    pub(super) fn write(
+        &self,
+        pruned: &Pruned,
+        settings: &QuantizeSettings,
+        _detail: Detail,
+        progress: &Progress,
+    ) -> Result<Draft> {
+        let calibration = self.calibration();
         let mut draft = self.draft.clone();
-        draft.manifest.pruning = account;
-        let quantized = self.quantized(&model, shrink, &calibration, progress)?;
+        draft.manifest.pruning.clone_from(&pruned.account);
+        let quantized = self.quantized(&pruned.model, settings, &calibration, progress)?;
+        let pruned_any = !pruned.account.is_empty();
         if let Some((quantized, account)) = &quantized {
             let Draft { manifest, tokenizer, warnings, .. } = draft;
             draft = Draft { warnings, ..Draft::new(manifest, quantized, tokenizer)? };
             draft.manifest.quantization = Some(account.clone());
-        } else if pruned {
-            draft = Draft::new(draft.manifest, &model, draft.tokenizer)?;
+        } else if pruned_any {
+            draft = Draft::new(draft.manifest, &pruned.model, draft.tokenizer)?;
         }
         let mut after = self.measured.clone();
-        if pruned || quantized.is_some() {
+        if pruned_any || quantized.is_some() {
             let packed = draft.load()?;
             let decoder = packed.decoder().context("the package holds no language model")?;
             after = self.documents.measure(decoder, "measuring the package's perplexity", progress)?;
@@ -87,11 +100,10 @@ impl Prepared {
     fn quantized(
         &self,
         model: &TypedModel,
-        shrink: &Shrink,
+        settings: &QuantizeSettings,
         calibration: &dyn Calibration,
         progress: &Progress,
     ) -> Result<Option<(TypedModel, Quantization)>> {
-        let settings = &shrink.quantize;
         let scheme = settings.scheme.unwrap_or(settings::USUAL);
         let given = &self.imported.q4;
         Quantizer { scheme, settings, given, layer_errors: false, calibration, progress }.apply(model)

@@ -7,11 +7,11 @@ use emberlite::engine::Plan;
 use emberlite::model::Task;
 use tract_core::prelude::TypedModel;
 
-use super::{Draft, Request, describe, interface, verify};
+use super::{Detail, Draft, Pruned, Request, describe, interface, verify};
+use crate::calibrate::Calibration;
 use crate::import::Imported;
 use crate::progress::Progress;
-use crate::prune;
-use crate::recipe::Shrink;
+use crate::recipe::QuantizeSettings;
 use calibration::Inputs;
 
 /// A model of tensors whose package was found to give what it gives.
@@ -38,13 +38,27 @@ impl Prepared {
         Ok(Self { draft, model: imported.model, inputs })
     }
 
-    pub(super) fn shrink(&self, shrink: &Shrink, progress: &Progress) -> Result<Draft> {
-        if shrink.prune.is_empty() {
+    pub(super) fn model(&self) -> &TypedModel {
+        &self.model
+    }
+
+    pub(super) fn calibration(&self) -> impl Calibration + '_ {
+        &self.inputs
+    }
+
+    /// The package of what pruning left.
+    pub(super) fn write(
+        &self,
+        pruned: &Pruned,
+        _settings: &QuantizeSettings,
+        _detail: Detail,
+        _progress: &Progress,
+    ) -> Result<Draft> {
+        if pruned.account.is_empty() {
             return Ok(self.draft.clone());
         }
-        let (model, account) = prune::prune(self.model.clone(), &shrink.prune, &self.inputs, progress)?;
-        let mut draft = Draft::new(self.draft.manifest.clone(), &model, None)?;
-        draft.manifest.pruning = account;
+        let mut draft = Draft::new(self.draft.manifest.clone(), &pruned.model, None)?;
+        draft.manifest.pruning.clone_from(&pruned.account);
         draft.load()?;
         Ok(draft)
     }

@@ -12,12 +12,12 @@ use emberlite::engine::Plan;
 use emberlite::model::{Task, TextSpec, Vocabulary};
 use tract_core::prelude::TypedModel;
 
-use super::{Draft, describe, verify};
+use super::{Detail, Draft, Pruned, describe, verify};
+use crate::calibrate::Calibration;
 use crate::fuse;
 use crate::import::Imported;
 use crate::progress::Progress;
-use crate::prune;
-use crate::recipe::{Recipe, Shrink};
+use crate::recipe::{QuantizeSettings, Recipe};
 use crate::vocabulary::{self, Needs, Trimmed};
 use quantization::Quantizing;
 pub(super) use samples::{Sample, Samples, Side};
@@ -80,18 +80,30 @@ impl Prepared {
         Ok(Self { draft, model, source, samples })
     }
 
-    pub(super) fn shrink(&self, shrink: &Shrink, progress: &Progress) -> Result<Draft> {
-        let measure = quantization::measure(&self.draft.manifest);
-        let calibration = calibration::Texts::new(self, measure);
-        let (model, account) = prune::prune(self.model.clone(), &shrink.prune, &calibration, progress)?;
+    pub(super) fn model(&self) -> &TypedModel {
+        &self.model
+    }
+
+    pub(super) fn calibration(&self) -> impl Calibration + '_ {
+        calibration::Texts::new(self, quantization::measure(&self.draft.manifest))
+    }
+
+    /// The package of what pruning left, its weights written down in some way.
+    pub(super) fn write(
+        &self,
+        pruned: &Pruned,
+        settings: &QuantizeSettings,
+        detail: Detail,
+        progress: &Progress,
+    ) -> Result<Draft> {
         let mut draft = self.draft.clone();
-        if !account.is_empty() {
-            draft = Draft::new(draft.manifest, &model, draft.tokenizer)?;
-            draft.manifest.pruning = account;
+        if !pruned.account.is_empty() {
+            draft = Draft::new(draft.manifest, &pruned.model, draft.tokenizer)?;
+            draft.manifest.pruning.clone_from(&pruned.account);
         }
-        let settings = &shrink.quantize;
-        let (source, samples) = (&self.source, &self.samples);
-        Quantizing { settings, model: &model, source, samples, calibration: &calibration, progress }.apply(draft)
+        let calibration = self.calibration();
+        let (model, source, samples) = (&pruned.model, &self.source, &self.samples);
+        Quantizing { settings, detail, model, source, samples, calibration: &calibration, progress }.apply(draft)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use emberlite::model::{Agreement, Quantization, QuantizedLayer};
 use emberlite::ops::{Embedding, Q4Blocks, WeightFormat};
 use tract_core::prelude::{TypedModel, TypedNode};

@@ -10,7 +10,7 @@ use tract_core::prelude::TypedModel;
 
 use super::samples::{Samples, Side};
 use crate::calibrate::Calibration;
-use crate::pack::Draft;
+use crate::pack::{Detail, Draft};
 use crate::progress::Progress;
 use crate::quantize::{Measure, Quantizer, Scheme};
 use crate::recipe::QuantizeSettings;
@@ -28,6 +28,7 @@ const NOTHING: &str = "no linear layer and no embedding of the graph is known as
 /// What is quantized, and what it is compared with.
 pub(super) struct Quantizing<'a> {
     pub(super) settings: &'a QuantizeSettings,
+    pub(super) detail: Detail,
     /// The model before.
     pub(super) model: &'a TypedModel,
     /// The model as it was imported.
@@ -44,7 +45,8 @@ impl Quantizing<'_> {
         let scheme = settings.scheme.unwrap_or(USUAL);
         let Some(format) = scheme.format() else { return Ok(draft) };
         let given = BTreeMap::new();
-        let quantizer = Quantizer { scheme, settings, given: &given, layer_errors: true, calibration, progress };
+        let layer_errors = self.detail == Detail::Layers || self.settings.keep.iter().any(|pattern| pattern == "auto");
+        let quantizer = Quantizer { scheme, settings, given: &given, layer_errors, calibration, progress };
         let Some((quantized, account)) = quantizer.apply(self.model)? else {
             let asked = settings.scheme.is_some() || !settings.keep.is_empty();
             ensure!(!asked, "{NOTHING}");
