@@ -1,5 +1,6 @@
 //! The command `emberlite`: pack a model, look into the package, push it to a store, serve it.
 
+pub mod data;
 pub mod fuse;
 pub mod import;
 pub mod inspect;
@@ -10,4 +11,5 @@ pub mod quantize;
 pub mod recipe;
 pub mod serve;
 pub mod texts;
+pub mod verify;
 pub mod vocabulary;
