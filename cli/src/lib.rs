@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod calibrate;
+pub mod data;
 pub mod fuse;
 pub mod import;
 pub mod inspect;
@@ -14,4 +15,5 @@ pub mod recipe;
 pub mod search;
 pub mod serve;
 pub mod texts;
+pub mod verify;
 pub mod vocabulary;

@@ -17,8 +17,9 @@ use crate::import::Imported;
 use crate::progress::Progress;
 use crate::quantize::Quantizer;
 use crate::recipe::{QuantizeSettings, Recipe};
+use crate::verify::Predictions;
 use crate::vocabulary;
-use documents::{Documents, Measured};
+use documents::Documents;
 pub(super) use settings::USUAL;
 
 /// A language model whose package was found to predict what the model predicts.
@@ -28,7 +29,7 @@ pub(super) struct Prepared {
     source: Decoder,
     documents: Documents,
     /// How the source predicts the texts that are measured.
-    measured: Measured,
+    measured: Predictions,
 }
 
 impl Prepared {

@@ -1,5 +1,6 @@
 //! A row of a table whose cells are all texts, as CSV files have them.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
@@ -57,6 +58,16 @@ impl Row {
             (None, None, [only]) => Ok(Value::from(only.as_str())),
             _ => Err(InputError::MissingColumn { expected: TEXT, got: self.columns.to_vec() }),
         }
+    }
+}
+
+/// Columns with their cells, on one line.
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (column, cell)) in self.columns.iter().zip(&self.cells).enumerate() {
+            write!(f, "{}{column} {cell}", if index == 0 { "" } else { ", " })?;
+        }
+        Ok(())
     }
 }
 
