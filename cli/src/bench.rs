@@ -17,6 +17,7 @@ use crate::progress::Progress;
 pub use inputs::{Inputs, decoding, inputs};
 pub use latency::{Budget, Latency, latency, measured};
 pub use memory::Memory;
+pub(crate) use report::bytes;
 
 /// Batches and lengths that are measured where nothing else is said: of lengths those that the model reads.
 const BATCHES: [usize; 3] = [1, 8, 32];

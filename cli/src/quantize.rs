@@ -1,7 +1,7 @@
 //! `--quantize`: the weights of linear layers and embeddings in a smaller format, where that costs little.
 
 mod agreement;
-mod keep;
+pub(crate) mod keep;
 mod moments;
 mod observe;
 mod q4;
