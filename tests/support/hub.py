@@ -1,6 +1,6 @@
 """A stand-in for the Hugging Face Hub: its API, its files, and the host that keeps the large ones; it misbehaves on purpose.
 
-What it answers is as the hub answers the library huggingface_hub, which can be pointed at it (HF_ENDPOINT)."""
+What it answers is what the library huggingface_hub (2.4.0) takes for a hub when HF_ENDPOINT points it there."""
 
 import contextlib
 import hashlib
@@ -185,6 +185,9 @@ def serve():
                 self.send_header(name, value)
             self.end_headers()
 
+        def send(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+            super().send(status, headers, b"" if self.command == "HEAD" else body)
+
         def refuse(self, status: int, code: str | None, message: str) -> None:
             headers = [("X-Error-Code", code)] if code else []
             self.send(status, [*headers, ("X-Error-Message", message)], b'{"error":"no"}')
@@ -224,12 +227,14 @@ def serve():
             repository = hub.find(self, name, token)
             if not repository:
                 return None
-            named = {
-                "branches": [{"name": name, "ref": f"refs/heads/{name}"} for name in repository.branches],
-                "tags": [{"name": name, "ref": f"refs/tags/{name}"} for name in repository.tags],
-                "converts": [],
-            }
             if refs:
+                kinds = {"branches": ("heads", repository.branches), "tags": ("tags", repository.tags), "converts": ("", ())}
+                named = {
+                    kind: [
+                        {"name": name, "ref": f"refs/{place}/{name}", "targetCommit": repository.commit} for name in names
+                    ]
+                    for kind, (place, names) in kinds.items()
+                }
                 return self.send(200, [("Content-Type", "application/json")], json.dumps(named).encode())
             if revision and revision not in (*repository.branches, *repository.tags, repository.commit):
                 return self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
