@@ -100,6 +100,7 @@ enum What {
 /// A file that is no intact package, batches and lengths that its model does not take, or a model that fails.
 pub fn bench(request: &Request) -> Result<Bench> {
     let file = &request.package;
+    let progress = Progress::start(format!("loading {}", file.display()));
     let before_load = Memory::now();
     let start = Instant::now();
     let model = load(file)?;
@@ -107,7 +108,6 @@ pub fn bench(request: &Request) -> Result<Bench> {
     let loaded = Memory::now();
 
     let plan = plan(request, model.manifest())?;
-    let progress = Progress::start(format!("measuring {}", model.manifest().name));
     progress.count(format!("measuring {}", model.manifest().name), plan.len());
     let mut cells = Vec::with_capacity(plan.len());
     for (what, batch, length) in plan {

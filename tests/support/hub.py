@@ -89,6 +89,20 @@ def hold(after: int, reached: threading.Event, released: threading.Event):
     return act
 
 
+def trickle(pieces: int, seconds: float):
+    """The body comes in so many pieces, with as much time between them."""
+
+    def act(handler, content, start):
+        handler.begin(content, start)
+        size = -(-len(content[start:]) // pieces)
+        for at in range(start, len(content), size):
+            threading.Event().wait(seconds)
+            handler.wfile.write(content[at : at + size])
+            handler.wfile.flush()
+
+    return act
+
+
 def damage():
     """One byte is another one."""
 
