@@ -17,6 +17,7 @@ use crate::progress::Progress;
 pub use inputs::{Inputs, decoding, inputs};
 pub use latency::{Budget, Latency, latency, measured};
 pub use memory::Memory;
+pub(crate) use report::bytes;
 
 /// Batches and lengths that are measured where nothing else is said: of lengths those that the model reads.
 const BATCHES: [usize; 3] = [1, 8, 32];
@@ -99,6 +100,7 @@ enum What {
 /// A file that is no intact package, batches and lengths that its model does not take, or a model that fails.
 pub fn bench(request: &Request) -> Result<Bench> {
     let file = &request.package;
+    let progress = Progress::start(format!("loading {}", file.display()));
     let before_load = Memory::now();
     let start = Instant::now();
     let model = load(file)?;
@@ -106,7 +108,6 @@ pub fn bench(request: &Request) -> Result<Bench> {
     let loaded = Memory::now();
 
     let plan = plan(request, model.manifest())?;
-    let progress = Progress::start(format!("measuring {}", model.manifest().name));
     progress.count(format!("measuring {}", model.manifest().name), plan.len());
     let mut cells = Vec::with_capacity(plan.len());
     for (what, batch, length) in plan {

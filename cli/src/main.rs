@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 use emberlite::config::Config;
 use emberlite::engine;
 use emberlite::model::{ModelName, Task};
@@ -16,16 +18,20 @@ use emberlite::store::{Location, S3Settings, Store};
 use emberlite::telemetry::cold_start;
 use emberlite_cli::pack::{self, Report, Request};
 use emberlite_cli::prune;
+use emberlite_cli::pull::Address;
 use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
-use emberlite_cli::{bench, inspect, push, serve};
+use emberlite_cli::{bench, inspect, interrupt, progress, pull, push, serve};
 use serde::Serialize;
 
 /// Serves small models from serverless functions: pack a model into one file, push it to a store, try it on a page.
 #[derive(Debug, Parser)]
 #[command(name = "emberlite", version, max_term_width = 100)]
 struct Command {
+    /// Tell each step in a line of its own on standard error, in the place of a line that moves
+    #[arg(short, long, global = true)]
+    verbose: bool,
     #[command(subcommand)]
     action: Action,
 }
@@ -42,11 +48,28 @@ enum Action {
     Serve(Serve),
     /// Measure a package's latency, throughput and memory by batch and length
     Bench(Bench),
+    /// Download a model's folder from a hub
+    Pull(Pull),
+    /// Print what a shell needs to complete this command's arguments
+    #[command(after_help = COMPLETIONS)]
+    Completions(Completions),
 }
+
+const COMPLETIONS: &str = "\
+For this shell alone:
+  bash        source <(emberlite completions bash)
+  zsh         source <(emberlite completions zsh)
+  fish        emberlite completions fish | source
+For all to come:
+  bash        emberlite completions bash > ~/.local/share/bash-completion/completions/emberlite
+  zsh         emberlite completions zsh > a file _emberlite in a folder of $fpath
+  fish        emberlite completions fish > ~/.config/fish/completions/emberlite.fish
+  powershell  emberlite completions powershell >> $PROFILE";
 
 #[derive(Debug, Args)]
 struct Pack {
     /// A model file (.onnx, .gguf), a recipe (pack.toml), the folder of one, or a Hugging Face folder
+    #[arg(value_hint = ValueHint::AnyPath)]
     source: PathBuf,
     /// Where the package goes [default: NAME.ember]
     #[arg(short, long)]
@@ -134,6 +157,7 @@ impl Texts {
 #[derive(Debug, Args)]
 struct Inspect {
     /// A package (.ember)
+    #[arg(value_hint = ValueHint::FilePath)]
     file: PathBuf,
     /// Load it as a function does, and show where the time goes
     #[arg(long)]
@@ -149,9 +173,10 @@ struct Inspect {
 #[derive(Debug, Args)]
 struct Push {
     /// A package (.ember), or a model file or recipe folder to pack on the way
+    #[arg(value_hint = ValueHint::AnyPath)]
     source: PathBuf,
     /// A folder's path or s3://bucket/prefix
-    #[arg(long, env = "EMBER_STORE")]
+    #[arg(long, env = "EMBER_STORE", value_hint = ValueHint::DirPath)]
     store: String,
     #[command(flatten)]
     s3: S3,
@@ -173,6 +198,7 @@ struct S3 {
 #[derive(Debug, Args)]
 struct Serve {
     /// Packages, model files, recipe folders, or one store [default: the demo models of the checkout]
+    #[arg(value_hint = ValueHint::AnyPath)]
     sources: Vec<String>,
     /// The port to listen on; 0 picks a free one
     #[arg(long, env = "PORT", default_value_t = 8080)]
@@ -189,6 +215,7 @@ struct Serve {
 #[derive(Debug, Args)]
 struct Bench {
     /// A package (.ember)
+    #[arg(value_hint = ValueHint::FilePath)]
     package: PathBuf,
     /// Rows, texts or sequences of a run, separated by commas [default: 1,8,32]
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = parse_count)]
@@ -207,6 +234,40 @@ struct Bench {
     json: bool,
 }
 
+/// Takes the files that a model is made of: its settings, its tokenizer, and one set of weights, if there is one in
+/// safetensors. What breaks off goes on from there when the same command runs again
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Environment: HF_TOKEN is the token for private and gated repositories, HF_ENDPOINT another hub than \
+                        https://huggingface.co, HTTPS_PROXY and NO_PROXY a proxy, SSL_CERT_FILE the certificates to trust."
+)]
+struct Pull {
+    /// A repository: hf://ORG/NAME, or hf://ORG/NAME@REVISION for a branch, a tag or a commit
+    #[arg(value_name = "hf://ORG/NAME")]
+    source: Address,
+    /// The folder it goes to [default: NAME]
+    #[arg(short, long, value_hint = ValueHint::DirPath)]
+    output: Option<PathBuf>,
+    /// The weights to take in the place of the usual ones, by names in which * stands for any text: '*Q4_0.gguf' (repeatable)
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<String>,
+    /// A file with the token, in the place of HF_TOKEN
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    token_file: Option<PathBuf>,
+    /// How many files are downloaded at once
+    #[arg(long, value_name = "N", default_value = "4")]
+    jobs: NonZero<usize>,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Completions {
+    /// The shell
+    shell: Shell,
+}
+
 fn parse_count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected a number above 0".to_owned())
 }
@@ -222,6 +283,9 @@ fn parse_pooling(text: &str) -> Result<Pooling, String> {
 fn main() -> ExitCode {
     cold_start::entered_main();
     let command = Command::parse();
+    if command.verbose {
+        progress::tell_steps();
+    }
     match run(command.action) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -232,6 +296,7 @@ fn main() -> ExitCode {
 }
 
 fn run(action: Action) -> Result<()> {
+    interrupt::watch()?;
     let (threads, isa) = Config::compute(|name| std::env::var(name).ok())?;
     let threads = match &action {
         Action::Bench(args) => args.threads.unwrap_or(threads),
@@ -251,6 +316,11 @@ fn run(action: Action) -> Result<()> {
             queue: args.queue,
         })),
         Action::Bench(args) => measure(args, threads),
+        Action::Pull(args) => {
+            let Pull { source, output, include, token_file, jobs, json } = args;
+            print(&pull::pull(&pull::Request { source, output, include, token_file, jobs })?, json)
+        }
+        Action::Completions(args) => completions(args.shell),
     }
 }
 
@@ -296,6 +366,12 @@ fn measure(args: Bench, threads: usize) -> Result<()> {
         threads,
     })?;
     print(&measured, args.json)
+}
+
+fn completions(shell: Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Command::command(), "emberlite", &mut script);
+    std::io::stdout().write_all(&script).context("can't write to standard output")
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {

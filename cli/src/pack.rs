@@ -17,6 +17,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use emberlite::engine::{self, Graph};
 use emberlite::model::{Digest, Entry, Manifest, Model, Package, Pruning, Task, write_package};
+use emberlite::store::write_whole;
 use serde_json::Value;
 use tract_core::prelude::TypedModel;
 
@@ -213,19 +214,10 @@ enum Detail {
     Model,
 }
 
-/// Writes a package beside its place and moves it there, so that no half of one is ever seen. Whoever may read the files
-/// that the user makes may read it.
+/// Writes a package, so that no half of one is ever seen.
 ///
 /// # Errors
 /// A folder that can't be written to.
 pub fn save(packed: &Packed, path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = || format!("can't write {}", path.display());
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).with_context(failed)?;
-    std::io::Write::write_all(&mut file, &packed.bytes).with_context(failed)?;
-    file.persist(path).with_context(failed)?;
-    Ok(())
+    write_whole(path, &packed.bytes).with_context(|| format!("can't write {}", path.display()))
 }

@@ -3,7 +3,7 @@
 mod agreement;
 mod apply;
 mod gptq;
-mod keep;
+pub(crate) mod keep;
 mod moments;
 mod observe;
 mod parallel;

@@ -10,7 +10,7 @@ use emberlite::config::Config;
 use emberlite::store::{Location, S3Settings, Store};
 use emberlite::{adapter, api, telemetry};
 
-use crate::push;
+use crate::{interrupt, push};
 
 /// What to serve, and where.
 #[derive(Debug)]
@@ -32,6 +32,7 @@ pub struct Request {
 pub async fn serve(request: Request) -> Result<()> {
     // Lives as long as the server: it holds what was packed on the way.
     let packed = tempfile::tempdir().context("can't make a temporary folder")?;
+    interrupt::remove_folder(packed.path());
     let store = store(&request.sources, packed.path()).await?;
     let mut settings =
         HashMap::from([("EMBER_STORE", store), ("EMBER_HOST", request.host), ("PORT", request.port.to_string())]);
@@ -45,6 +46,7 @@ pub async fn serve(request: Request) -> Result<()> {
     let function = api::all(&config);
     tokio::spawn(function.preload());
     let routes = function.routes.clone().merge(page::routes());
+    interrupt::hand_over();
     let served = if reads_queue {
         adapter::serve_queue(routes, &function, &config).await
     } else {

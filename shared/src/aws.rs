@@ -9,6 +9,8 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls;
 
+pub use trust::roots;
+
 /// How long a connection may take to come about.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(5);

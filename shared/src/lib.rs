@@ -29,3 +29,5 @@ pub mod store;
 pub mod task;
 pub mod telemetry;
 pub mod tokenizer;
+
+pub use aws::roots as root_certificates;

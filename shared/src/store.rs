@@ -12,6 +12,7 @@ mod location;
 mod patience;
 mod pointer;
 mod s3;
+mod whole;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use location::{Location, LocationError, S3Settings};
 pub use patience::Patience;
 use pointer::Pointer;
 use s3::S3Store;
+pub use whole::{Unfinished, abandon_unfinished, write_whole};
 
 use crate::model::{Digest, Hashed, ModelName, PackageBytes};
 use crate::telemetry::cold_start::{Step, Timeline};

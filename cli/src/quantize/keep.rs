@@ -41,7 +41,7 @@ impl Keep {
 }
 
 /// Whether a pattern fits a whole name.
-fn matches(pattern: &str, name: &str) -> bool {
+pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     let mut letters = pattern.chars();
     match letters.next() {
         None => name.is_empty(),

@@ -26,25 +26,32 @@ const BUNDLES: [&str; 3] =
 /// # Errors
 /// A bundle that a variable names and that can't be used, in words.
 pub(super) fn context() -> Result<TlsContext, String> {
-    let named = VARIABLES.iter().find_map(|name| Some((name, env::var_os(name).filter(|path| !path.is_empty())?)));
-    let store = match named {
-        Some((name, path)) => {
-            let path = PathBuf::from(path);
-            let bundle = bundle(&path).map_err(|reason| format!("{name}={}: {reason}", path.display()))?;
-            Some(bundle)
-        }
-        None if env::var_os(FOLDER_VARIABLE).is_some() => None,
-        None => BUNDLES.iter().find_map(|path| bundle(Path::new(path)).ok()),
-    };
+    let store = roots()?.map(|pem| TrustStore::empty().with_pem_certificate(pem));
     let builder = TlsContext::builder().with_trust_store(store.unwrap_or_default());
     builder.build().map_err(|error| error.to_string())
 }
 
+/// The root certificates that are trusted, in PEM: those of the bundle that `AWS_CA_BUNDLE` or `SSL_CERT_FILE` names, else the
+/// system's. None where they lie in a folder, which `SSL_CERT_DIR` may name.
+///
+/// # Errors
+/// A bundle that a variable names and that can't be used, in words.
+pub fn roots() -> Result<Option<Vec<u8>>, String> {
+    let named = VARIABLES.iter().find_map(|name| Some((name, env::var_os(name).filter(|path| !path.is_empty())?)));
+    match named {
+        Some((name, path)) => {
+            let path = PathBuf::from(path);
+            bundle(&path).map(Some).map_err(|reason| format!("{name}={}: {reason}", path.display()))
+        }
+        None if env::var_os(FOLDER_VARIABLE).is_some() => Ok(None),
+        None => Ok(BUNDLES.iter().find_map(|path| bundle(Path::new(path)).ok())),
+    }
+}
+
 /// The certificates of a bundle file. Those that can't be used for checking are left out, as system bundles may have
 /// some; a file with no other is refused.
-fn bundle(path: &Path) -> Result<TrustStore, String> {
-    let pem = std::fs::read(path).map_err(|error| error.to_string())?;
-    usable(&pem).map(|pem| TrustStore::empty().with_pem_certificate(pem))
+fn bundle(path: &Path) -> Result<Vec<u8>, String> {
+    usable(&std::fs::read(path).map_err(|error| error.to_string())?)
 }
 
 /// The certificates in PEM that can be used for checking: the TLS client panics at any other.

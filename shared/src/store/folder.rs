@@ -1,10 +1,11 @@
 //! A store in a folder: packages are mapped, files appear whole or not at all.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
+use super::whole::write_whole;
 use crate::model::{ModelName, PackageBytes};
 
 #[derive(Debug)]
@@ -55,9 +56,7 @@ impl FolderStore {
     pub(super) fn write_package(&self, key: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let path = self.root.join(key);
         let parent = path.parent().unwrap_or(&self.root);
-        fs::create_dir_all(parent)
-            .and_then(|()| write_whole(&path.with_extension(format!("{}.part", std::process::id())), &path, bytes))
-            .map_err(|error| self.error(key, &error))
+        fs::create_dir_all(parent).and_then(|()| write_whole(&path, bytes)).map_err(|error| self.error(key, &error))
     }
 
     /// Replaces the pointer if it still is `expected`; answers whether it was.
@@ -72,7 +71,7 @@ impl FolderStore {
         if self.read_pointer(key)?.map(|(_, version)| version).as_deref() != expected {
             return Ok(false);
         }
-        write_whole(&path.with_extension("json.part"), &path, pointer).map_err(failed)?;
+        write_whole(&path, pointer).map_err(failed)?;
         Ok(true)
     }
 
@@ -95,14 +94,6 @@ impl FolderStore {
             _ => StoreError::Unreachable { store, reason: format!("{key}: {reason}") },
         }
     }
-}
-
-/// Writes a file beside its place and moves it there, so that nobody sees half of it.
-fn write_whole(part: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(part, path)
 }
 
 /// Locks the folder of a file for this process; the lock ends with the handle, or with the process.
