@@ -14,6 +14,7 @@ mod package;
 mod set;
 
 pub use buffer::PackageBytes;
+pub(crate) use buffer::aligned;
 pub use cell::LoadError;
 pub use digest::{Digest, DigestError};
 pub use dtype::Dtype;
@@ -23,8 +24,8 @@ pub use layout::{Entry, LayoutError, write as write_package};
 pub use loaded::{Model, ModelError};
 pub use manifest::{
     Agreement, Background, Channels, Cosine, Dim, Example, FORMAT, Feature, GenerateSpec, ImageLayout, ImageSpec,
-    Manifest, Perplexity, Problem, Quantization, QuantizedLayer, Resize, Role, SamplingDefaults, Section, Source, Task,
-    TensorSpec, TextSpec, Verification, Vocabulary,
+    Manifest, Perplexity, Problem, Quantization, QuantizedLayer, Resize, Role, SamplingDefaults, Section, Source, SourceFile,
+    Task, TensorSpec, TextSpec, Verification, Vocabulary,
 };
 pub use name::{ModelName, NameError};
 pub use package::{Package, PackageError};

@@ -113,7 +113,8 @@ impl Colours {
             vocabulary: None,
             quantization: None,
             examples: Vec::new(),
-            source: Source { file: "x".to_owned(), format: "test".to_owned(), producer: None, digest: Digest::of(b"") },
+            source: Source { file: "x".to_owned(), format: "test".to_owned(), producer: None, digest: Digest::of(b""), files: Vec::new() },
+            tool: None,
             verification: Verification::default(),
             sections: Default::default(),
         };
