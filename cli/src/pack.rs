@@ -13,12 +13,13 @@ mod verify;
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use emberlite::engine::{self, Graph, Plan};
 use emberlite::model::{Digest, Entry, Manifest, Model, Package, Task, write_package};
 use serde_json::Value;
 use tract_core::prelude::TypedModel;
 
+use crate::files;
 use crate::import::{self, Imported};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
@@ -134,13 +135,5 @@ fn draft(request: &Request, imported: Imported, progress: &Progress) -> Result<D
 /// # Errors
 /// A folder that can't be written to.
 pub fn save(packed: &Packed, path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let failed = || format!("can't write {}", path.display());
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).with_context(failed)?;
-    std::io::Write::write_all(&mut file, &packed.bytes).with_context(failed)?;
-    file.persist(path).with_context(failed)?;
-    Ok(())
+    files::write_whole(path, &packed.bytes)
 }

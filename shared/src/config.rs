@@ -2,9 +2,9 @@
 
 mod consume;
 mod runtime;
-mod trust;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

@@ -24,8 +24,8 @@ pub use layout::{Entry, LayoutError, write as write_package};
 pub use loaded::{Model, ModelError};
 pub use manifest::{
     Agreement, Background, Channels, Cosine, Dim, Example, FORMAT, Feature, GenerateSpec, ImageLayout, ImageSpec,
-    Manifest, Perplexity, Problem, Quantization, QuantizedLayer, Resize, Role, SamplingDefaults, Section, Source, SourceFile,
-    Task, TensorSpec, TextSpec, Verification, Vocabulary,
+    Manifest, Perplexity, Problem, Quantization, QuantizedLayer, Resize, Role, SamplingDefaults, Section, Source,
+    SourceFile, Task, TensorSpec, TextSpec, Verification, Vocabulary,
 };
 pub use name::{ModelName, NameError};
 pub use package::{Package, PackageError};

@@ -16,7 +16,7 @@ mod secret;
 mod signature;
 mod trusted_key;
 
-pub use container::{Container, KeyName, Keeper};
+pub use container::{Container, Keeper, KeyName};
 pub(crate) use container::{Sealed, is_container};
 pub use error::TrustError;
 pub use gate::{Gate, OpenError, Opened, Unlocked};

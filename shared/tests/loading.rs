@@ -48,8 +48,14 @@ fn package(name: &str, factor: f32) -> (Digest, Vec<u8>) {
         vocabulary: None,
         quantization: None,
         examples: Vec::new(),
-        source: Source { file: "x".to_owned(), format: "test".to_owned(), producer: None, digest: Digest::of(b""), files: Vec::new() },
-            tool: None,
+        source: Source {
+            file: "x".to_owned(),
+            format: "test".to_owned(),
+            producer: None,
+            digest: Digest::of(b""),
+            files: Vec::new(),
+        },
+        tool: None,
         verification: Verification::default(),
         sections: Default::default(),
     };

@@ -145,7 +145,9 @@ impl ApiError {
             }
             TrustError::NotEncrypted => (internal, "package_unencrypted", "it is not encrypted"),
             TrustError::NoKey { .. } => (internal, "package_locked", "it is encrypted, and there is no key here"),
-            TrustError::WrongKey { .. } => (internal, "package_locked", "it is encrypted with another key than is here"),
+            TrustError::WrongKey { .. } => {
+                (internal, "package_locked", "it is encrypted with another key than is here")
+            }
             TrustError::KmsRefused { .. } | TrustError::Key(_) => {
                 (internal, "package_locked", "it is encrypted, and its key can't be had")
             }

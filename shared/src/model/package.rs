@@ -156,8 +156,7 @@ impl Package {
         let text = |key| texts.and_then(|texts| texts.get(key));
         let manifest_text = text("manifest")
             .ok_or_else(|| PackageError::NotAPackage("a safetensors file without a manifest".into()))?;
-        let manifest_digest =
-            check_manifest_digest(manifest_text, text("manifest_blake3").map_or("", String::as_str))?;
+        let manifest_digest = check_manifest_digest(manifest_text, text("manifest_blake3").map_or("", String::as_str))?;
         let manifest = read_manifest(manifest_text)?;
         let signatures = text("signatures").map_or(Ok(Vec::new()), |text| read_signatures(text, &manifest_digest))?;
 

@@ -151,6 +151,11 @@ impl Header {
 }
 
 impl Container {
+    /// Whether these are the bytes of an encrypted package, whole or not.
+    pub fn is_one(file: &[u8]) -> bool {
+        is_container(file)
+    }
+
     /// Reads the clear header of an encrypted package and checks all that shows without its key.
     ///
     /// # Errors
@@ -226,9 +231,7 @@ impl Container {
                 let body = memory.split_off(self.body.start);
                 (memory.freeze(), body, None)
             }
-            Err(file) => {
-                (Bytes::copy_from_slice(&file[..self.body.start]), aligned(self.body.len()), Some(file))
-            }
+            Err(file) => (Bytes::copy_from_slice(&file[..self.body.start]), aligned(self.body.len()), Some(file)),
         };
         let source = sealed.as_ref().map(|file| &file[self.body.clone()]);
         cipher

@@ -21,13 +21,15 @@ pub enum TrustError {
     WrappedKey { key: KeyName },
     #[error("the header of the encrypted package is damaged: {0}")]
     Container(&'static str),
-    #[error("it is encrypted in version {found} of the container; this build reads version {VERSION}: update Emberlite")]
+    #[error(
+        "it is encrypted in version {found} of the container; this build reads version {VERSION}: update Emberlite"
+    )]
     Version { found: u32 },
     #[error("chunk {chunk} of {chunks} of the encrypted package is damaged, or not in its place")]
     Chunk { chunk: usize, chunks: usize },
-    #[error("KMS does not decrypt its key, which {key} wraps: {reason}")]
+    #[error("KMS does not let {key} be used for it: {reason}")]
     KmsRefused { key: KeyName, reason: String },
-    #[error("KMS, which is to decrypt its key, can't be reached: {reason}")]
+    #[error("KMS, which has the key to it, can't be reached: {reason}")]
     KmsUnreachable { reason: String },
     #[error("the key can't be used: {0}")]
     Key(#[from] KeyError),

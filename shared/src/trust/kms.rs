@@ -33,7 +33,8 @@ impl Kms {
         let request = self.client().await?.generate_data_key().key_id(key).key_spec(DataKeySpec::Aes256);
         let answer = request.encryption_context(CONTEXT, model.as_str()).send().await;
         let answer = answer.map_err(|error| failed(KeyName::Kms(key.to_owned()), &error))?;
-        let secret = answer.plaintext.and_then(|plain| Secret::from_slice(&zeroize::Zeroizing::new(plain.into_inner())));
+        let secret =
+            answer.plaintext.and_then(|plain| Secret::from_slice(&zeroize::Zeroizing::new(plain.into_inner())));
         let (Some(secret), Some(wrapped)) = (secret, answer.ciphertext_blob) else {
             return Err(TrustError::KmsUnreachable { reason: "its answer has no key".to_owned() });
         };
@@ -46,7 +47,8 @@ impl Kms {
         let request = self.client().await?.decrypt().key_id(key).ciphertext_blob(Blob::new(wrapped));
         let answer = request.encryption_context(CONTEXT, model.as_str()).send().await;
         let answer = answer.map_err(|error| failed(KeyName::Kms(key.to_owned()), &error))?;
-        let secret = answer.plaintext.and_then(|plain| Secret::from_slice(&zeroize::Zeroizing::new(plain.into_inner())));
+        let secret =
+            answer.plaintext.and_then(|plain| Secret::from_slice(&zeroize::Zeroizing::new(plain.into_inner())));
         secret.ok_or_else(|| TrustError::WrappedKey { key: KeyName::Kms(key.to_owned()) })
     }
 

@@ -21,8 +21,14 @@ fn manifest(labels: &[&str], problem: Option<Problem>) -> Manifest {
         vocabulary: None,
         quantization: None,
         examples: Vec::new(),
-        source: Source { file: String::new(), format: String::new(), producer: None, digest: Digest::of(b""), files: Vec::new() },
-            tool: None,
+        source: Source {
+            file: String::new(),
+            format: String::new(),
+            producer: None,
+            digest: Digest::of(b""),
+            files: Vec::new(),
+        },
+        tool: None,
         verification: Verification::default(),
         sections: Default::default(),
     }
