@@ -22,7 +22,7 @@ use emberlite_cli::pull::Address;
 use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
-use emberlite_cli::{bench, inspect, interrupt, progress, pull, push, serve};
+use emberlite_cli::{bench, inspect, interrupt, keygen, progress, pull, push, serve, sign, trust};
 use serde::Serialize;
 
 /// Serves small models from serverless functions: pack a model into one file, push it to a store, try it on a page.
@@ -42,6 +42,10 @@ enum Action {
     Pack(Box<Pack>),
     /// Show what is in a package
     Inspect(Inspect),
+    /// Make a key to sign packages with, or to encrypt them with
+    Keygen(Keygen),
+    /// Add a signature to a package
+    Sign(sign::Request),
     /// Put a package into a store and make it the one in force
     Push(Push),
     /// Serve models on one port, with a page to try them
@@ -92,6 +96,8 @@ struct Pack {
     prune: Vec<prune::Step>,
     #[command(flatten)]
     texts: Texts,
+    #[command(flatten)]
+    seal: trust::Seal,
     /// A JSON file whose value goes into a request's "input": the package must answer it as the model does (repeatable)
     #[arg(long)]
     input: Vec<PathBuf>,
@@ -165,7 +171,23 @@ struct Inspect {
     /// Print the recipe that it was packed by: a pack.toml that gives it again
     #[arg(long, conflicts_with_all = ["load", "json"])]
     recipe: bool,
+    /// A key to trust: a .pub file of `emberlite keygen`, NAME=KEY, or a public key (repeatable) [default:
+    /// EMBER_TRUSTED_KEYS]
+    #[arg(long, value_name = "KEY")]
+    trust: Vec<String>,
+    /// What decrypts the package: a key's file, env:NAME or kms:KEY [default: EMBER_PACKAGE_KEY]
+    #[arg(long)]
+    key: Option<String>,
     /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Keygen {
+    #[command(flatten)]
+    request: keygen::Request,
+    /// Print what was made as JSON, without what is secret
     #[arg(long)]
     json: bool,
 }
@@ -180,6 +202,10 @@ struct Push {
     store: String,
     #[command(flatten)]
     s3: S3,
+    /// What looks into an encrypted package before it is pushed: a key's file, env:NAME or kms:KEY [default:
+    /// EMBER_PACKAGE_KEY]
+    #[arg(long)]
+    key: Option<String>,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
@@ -305,9 +331,18 @@ fn run(action: Action) -> Result<()> {
     engine::prepare(threads, isa);
     match action {
         Action::Pack(args) => pack(*args),
-        Action::Inspect(args) if args.recipe => write_line(&inspect::recipe(&args.file)?),
-        Action::Inspect(args) if args.load => print(&inspect::load(&args.file)?, args.json),
-        Action::Inspect(args) => print(&inspect::inspect(&args.file)?, args.json),
+        Action::Inspect(args) => {
+            let requirements = trust::requirements(&args.trust, args.key.as_deref())?;
+            if args.recipe {
+                return write_line(&inspect::recipe(&args.file, &requirements)?);
+            }
+            if args.load {
+                return print(&inspect::load(&args.file, &requirements)?, args.json);
+            }
+            print(&inspect::inspect(&args.file, &requirements)?, args.json)
+        }
+        Action::Keygen(args) => print(&keygen::keygen(&args.request)?, args.json),
+        Action::Sign(request) => print(&sign::sign(&request)?, request.json),
         Action::Push(args) => push(args),
         Action::Serve(args) => runtime()?.block_on(serve::serve(serve::Request {
             sources: args.sources,
@@ -337,13 +372,14 @@ fn pack(args: Pack) -> Result<()> {
     if !args.prune.is_empty() {
         recipe.prune = args.prune;
     }
+    args.seal.check()?;
     args.texts.apply(&mut recipe);
     let inputs = args.input.iter().map(|file| {
         let text = fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))
     });
     let request = Request { recipe, inputs: inputs.collect::<Result<_>>()? };
-    let packed = pack::pack(&request)?;
+    let packed = args.seal.apply(pack::pack(&request)?)?;
     let output = args.output.unwrap_or_else(|| format!("{}.ember", packed.manifest.name).into());
     pack::save(&packed, &output)?;
     print(&Report::new(&packed, &output), args.json)
@@ -353,7 +389,8 @@ fn push(args: Push) -> Result<()> {
     let settings =
         S3Settings { endpoint: args.s3.s3_endpoint, path_style: args.s3.s3_path_style, ..S3Settings::default() };
     let store = Store::new(Location::parse(&args.store, settings)?);
-    let pushed = runtime()?.block_on(push::push(&args.source, &store))?;
+    let requirements = trust::requirements(&[], args.key.as_deref())?;
+    let pushed = runtime()?.block_on(push::push(&args.source, &store, &requirements))?;
     print(&pushed, args.json)
 }
 

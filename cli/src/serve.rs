@@ -10,7 +10,7 @@ use emberlite::config::Config;
 use emberlite::store::{Location, S3Settings, Store};
 use emberlite::{adapter, api, telemetry};
 
-use crate::{interrupt, push};
+use crate::{interrupt, push, trust};
 
 /// What to serve, and where.
 #[derive(Debug)]
@@ -70,12 +70,13 @@ async fn store(sources: &[String], packed: &Path) -> Result<String> {
         return Ok(first.clone());
     }
     let store = Store::new(Location::Folder(packed.to_owned()));
+    let requirements = trust::requirements(&[], None)?;
     for source in sources {
         if source.contains("://") {
             Location::parse(source, S3Settings::default())?;
             bail!("a store is served alone: got {} sources", sources.len());
         }
-        push::push(&PathBuf::from(source), &store).await?;
+        push::push(&PathBuf::from(source), &store, &requirements).await?;
     }
     Ok(packed.display().to_string())
 }
