@@ -16,11 +16,28 @@ pub trait Calibration {
     /// A model that can't be planned, or that fails.
     fn run(&self, model: &TypedModel, progress: &Progress) -> Result<()>;
 
-    /// What a model loses against the source, on some of the inputs: 0 where its outputs are the source's. The mean of
-    /// 1 - cosine for vectors, half the square of the relative error for logits and other numbers, and for a language
-    /// model the mean divergence (Kullback and Leibler's) of its predictions.
+    /// What a model gives on some of the inputs: rows of numbers, the same places for every model.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    fn loss(&self, model: &TypedModel) -> Result<f64>;
+    fn outputs(&self, model: &TypedModel) -> Result<Vec<Vec<f32>>>;
+
+    /// What the source gives on them.
+    ///
+    /// # Errors
+    /// A source that fails.
+    fn expected(&self) -> Result<&[Vec<f32>]>;
+
+    /// How far rows are from those that are expected, 0 where they are the same: the mean of 1 - cosine for vectors,
+    /// half the square of the relative error for logits and other numbers, and for a language model the mean divergence
+    /// (Kullback and Leibler's) of its predictions.
+    fn distance(&self, expected: &[Vec<f32>], got: &[Vec<f32>]) -> f64;
+
+    /// What a model loses against the source, on some of the inputs.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    fn loss(&self, model: &TypedModel) -> Result<f64> {
+        Ok(self.distance(self.expected()?, &self.outputs(model)?))
+    }
 }

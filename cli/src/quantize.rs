@@ -1,61 +1,33 @@
 //! `--quantize`: the weights of linear layers and embeddings in a smaller format, where that costs little.
 
 mod agreement;
+mod apply;
+mod gptq;
 mod keep;
 mod moments;
 mod observe;
+mod parallel;
 mod q4;
+mod scheme;
 mod sensitivity;
 mod ties;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
-use clap::ValueEnum;
 use emberlite::ops::{Embedding, Linear, Q4Blocks, Table, WeightFormat};
-use serde::Deserialize;
 use tract_core::internal::{StaticName, TractResult, TypedModelPatch, TypedNode, TypedOp, format_err};
 use tract_core::prelude::TypedModel;
 use tract_core::transform::ModelTransform;
 
 pub use agreement::{Measure, rounded};
+pub use apply::Quantizer;
 pub use keep::Keep;
 pub use moments::Moments;
 pub use observe::Observations;
-pub use q4::rounded as round_q4;
-pub use sensitivity::{Probe, errors};
+pub use scheme::Scheme;
+pub use sensitivity::Probe;
 use ties::Ties;
-
-/// How weights are written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scheme {
-    /// As they are in the source, in single precision
-    None,
-    /// Whole numbers with a scale for each output; activations are quantized on the fly
-    Int8,
-    /// Half precision
-    F16,
-    /// bfloat16, and half precision for embeddings
-    Bf16,
-    /// Four bits with a scale for each 32 inputs, as llama.cpp's Q4_0; int8 for embeddings and logits
-    Q4,
-    /// The same, each layer rounded to fit what its inputs are like in the calibration text (language models only)
-    Q4Calibrated,
-}
-
-impl Scheme {
-    /// The format it gives to weights; `None` where it leaves them alone.
-    pub fn format(self) -> Option<WeightFormat> {
-        match self {
-            Self::None => None,
-            Self::Int8 => Some(WeightFormat::Int8),
-            Self::F16 => Some(WeightFormat::F16),
-            Self::Bf16 => Some(WeightFormat::Bf16),
-            Self::Q4 | Self::Q4Calibrated => Some(WeightFormat::Q4),
-        }
-    }
-}
 
 /// The next higher precision: of a layer that is kept, or that has no form in `format`.
 pub fn higher(format: WeightFormat) -> WeightFormat {

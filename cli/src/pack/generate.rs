@@ -2,23 +2,24 @@
 
 mod calibration;
 mod documents;
-mod quantization;
 mod settings;
 mod verify;
 
 use anyhow::{Context as _, Result};
 use emberlite::engine::Decoder;
-use emberlite::model::{Perplexity, Task};
+use emberlite::model::{Perplexity, Quantization, Task};
 use emberlite::tokenizer::Tokenizer;
+use tract_core::prelude::TypedModel;
 
 use super::{Draft, describe};
+use crate::calibrate::Calibration;
 use crate::import::Imported;
 use crate::progress::Progress;
 use crate::prune;
+use crate::quantize::Quantizer;
 use crate::recipe::{Recipe, Shrink};
 use crate::vocabulary;
 use documents::{Documents, Measured};
-use quantization::Quantizing;
 
 /// A language model whose package was found to predict what the model predicts.
 pub(super) struct Prepared {
@@ -56,16 +57,16 @@ impl Prepared {
         let pruned = !account.is_empty();
         let mut draft = self.draft.clone();
         draft.manifest.pruning = account;
-        let settings = &shrink.quantize;
-        let format = settings.format_or(settings::USUAL);
-        if let Some(format) = format {
-            let (imported, documents) = (&self.imported, &self.documents);
-            draft = Quantizing { format, settings, model: &model, imported, documents, progress }.apply(draft)?;
+        let quantized = self.quantized(&model, shrink, &calibration, progress)?;
+        if let Some((quantized, account)) = &quantized {
+            let Draft { manifest, tokenizer, warnings, .. } = draft;
+            draft = Draft { warnings, ..Draft::new(manifest, quantized, tokenizer)? };
+            draft.manifest.quantization = Some(account.clone());
         } else if pruned {
             draft = Draft::new(draft.manifest, &model, draft.tokenizer)?;
         }
         let mut after = self.measured.clone();
-        if pruned || format.is_some() {
+        if pruned || quantized.is_some() {
             let packed = draft.load()?;
             let decoder = packed.decoder().context("the package holds no language model")?;
             after = self.documents.measure(decoder, "measuring the package's perplexity", progress)?;
@@ -80,5 +81,18 @@ impl Prepared {
         }
         draft.warnings.extend(settings::warning(source, packed));
         Ok(draft)
+    }
+
+    fn quantized(
+        &self,
+        model: &TypedModel,
+        shrink: &Shrink,
+        calibration: &dyn Calibration,
+        progress: &Progress,
+    ) -> Result<Option<(TypedModel, Quantization)>> {
+        let settings = &shrink.quantize;
+        let scheme = settings.scheme.unwrap_or(settings::USUAL);
+        let given = &self.imported.q4;
+        Quantizer { scheme, settings, given, layer_errors: false, calibration, progress }.apply(model)
     }
 }

@@ -89,10 +89,9 @@ impl Prepared {
             draft = Draft::new(draft.manifest, &model, draft.tokenizer)?;
             draft.manifest.pruning = account;
         }
-        let Some(format) = shrink.quantize.format() else { return Ok(draft) };
         let settings = &shrink.quantize;
         let (source, samples) = (&self.source, &self.samples);
-        Quantizing { format, settings, model: &model, source, samples, progress }.apply(draft)
+        Quantizing { settings, model: &model, source, samples, calibration: &calibration, progress }.apply(draft)
     }
 }
 

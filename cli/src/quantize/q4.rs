@@ -21,7 +21,7 @@ const STRIDE: usize = 2;
 ///
 /// # Errors
 /// Moments of another width.
-pub fn rounded(weight: &[f32], outputs: usize, inputs: usize, moments: &Moments) -> Result<Q4Blocks, String> {
+pub(super) fn rounded(weight: &[f32], outputs: usize, inputs: usize, moments: &Moments) -> Result<Q4Blocks, String> {
     if moments.width() != inputs || weight.len() != outputs * inputs {
         return Err(format!("a layer from {inputs} to {outputs} was observed as one of {} inputs", moments.width()));
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow, ensure};
-use emberlite::engine::{EngineError, Plan};
+use emberlite::engine::EngineError;
 use emberlite::ops::WeightFormat;
 use std::sync::Arc;
 use tract_core::prelude::{Tensor, TypedModel};
 
-use super::{Measure, Quantize};
+use super::{Quantize, rounded};
+use crate::calibrate::Calibration;
 
 /// Inputs on which models are compared: their first outputs, a row for each text.
 #[derive(Debug)]
@@ -55,26 +56,23 @@ impl Probe {
     }
 }
 
-/// The error of each layer where it alone has another format; `done` is called after each.
+/// The error of each layer where it alone has another format, against the model as it is; `done` is called after each.
 ///
 /// # Errors
 /// A layer that can't be quantized, or a model that fails.
-pub fn errors(
+pub(super) fn errors(
     model: &TypedModel,
     layers: &[String],
     format: WeightFormat,
-    probe: &Probe,
-    measure: Measure,
+    calibration: &dyn Calibration,
     done: impl Fn(),
 ) -> Result<BTreeMap<String, f64>> {
-    let plan = Plan::new(model.clone())?;
-    let reference = probe.rows(|inputs| plan.run(inputs))?;
+    let reference = calibration.outputs(model)?;
     let error = |layer: &String| {
         let alone = Quantize(BTreeMap::from([(layer.clone(), format)])).applied(model)?;
-        let plan = Plan::new(alone)?;
-        let error = measure.error(&reference, &probe.rows(|inputs| plan.run(inputs))?);
+        let error = calibration.distance(&reference, &calibration.outputs(&alone)?);
         done();
-        Ok((layer.clone(), error))
+        Ok((layer.clone(), rounded(error)))
     };
     layers.iter().map(error).collect()
 }

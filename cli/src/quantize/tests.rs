@@ -5,6 +5,36 @@ use emberlite::ops::{Linear, Lookup, Pool, Pooling};
 use tract_core::internal::*;
 
 use super::*;
+use crate::calibrate::Calibration;
+use crate::progress::Progress;
+
+/// Inputs to calibrate with, by themselves.
+struct Given {
+    inputs: Vec<Vec<Tensor>>,
+}
+
+impl Calibration for Given {
+    fn name(&self) -> &str {
+        "given inputs"
+    }
+
+    fn run(&self, model: &TypedModel, _: &Progress) -> Result<()> {
+        self.outputs(model).map(|_| ())
+    }
+
+    fn outputs(&self, model: &TypedModel) -> Result<Vec<Vec<f32>>> {
+        let plan = Plan::new(model.clone())?;
+        Probe { inputs: self.inputs.clone() }.numbers(|inputs| plan.run(inputs))
+    }
+
+    fn expected(&self) -> Result<&[Vec<f32>]> {
+        Ok(&[])
+    }
+
+    fn distance(&self, expected: &[Vec<f32>], got: &[Vec<f32>]) -> f64 {
+        Measure::Vectors.error(expected, got)
+    }
+}
 
 fn table(rows: usize, width: usize) -> Table {
     let values: Vec<f32> = (0..rows * width).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
@@ -81,11 +111,11 @@ fn a_layer_with_one_great_weight_costs_more_than_another() {
     let pooled = model.wire_node("pool", Pool { pooling: Pooling::Mean }, &[even, ids]).unwrap()[0];
     model.select_output_outlets(&[pooled]).unwrap();
 
-    let probe = Probe { inputs: vec![vec![tensor2(&[[1i64, 19, 4], [5, 7, 7]])]] };
+    let given = Given { inputs: vec![vec![tensor2(&[[1i64, 19, 4], [5, 7, 7]])]] };
     let layers = layers(&model);
     let (counted, done) = (std::cell::Cell::new(0), layers.len());
-    let measured = errors(&model, &layers, WeightFormat::Int8, &probe, Measure::Vectors, || counted.update(|n| n + 1));
-    let errors = measured.unwrap();
+    let errors = sensitivity::errors(&model, &layers, WeightFormat::Int8, &given, || counted.update(|n| n + 1));
+    let errors = errors.unwrap();
     assert_eq!((errors.len(), counted.get()), (done, done));
     assert!(errors.iter().all(|(layer, error)| layer == "spiky" || *error < errors["spiky"]), "{errors:?}");
 }

@@ -32,14 +32,20 @@ impl Calibration for Tokens<'_> {
         self.documents.calibrate(&Decoder::new(model.clone())?, progress)
     }
 
-    fn loss(&self, model: &TypedModel) -> Result<f64> {
+    fn outputs(&self, model: &TypedModel) -> Result<Vec<Vec<f32>>> {
+        self.documents.logits(&Decoder::new(model.clone())?)
+    }
+
+    fn expected(&self) -> Result<&[Vec<f32>]> {
         if self.expected.get().is_none() {
             drop(self.expected.set(self.documents.logits(self.source)?));
         }
-        let expected = self.expected.get().map_or(&[][..], Vec::as_slice);
-        let got = self.documents.logits(&Decoder::new(model.clone())?)?;
-        let sum: f64 = expected.iter().zip(&got).map(|(source, packed)| divergence(source, packed)).sum();
-        Ok((sum / expected.len().max(1) as f64).max(0.0))
+        Ok(self.expected.get().map_or(&[], Vec::as_slice))
+    }
+
+    fn distance(&self, expected: &[Vec<f32>], got: &[Vec<f32>]) -> f64 {
+        let sum: f64 = expected.iter().zip(got).map(|(source, packed)| divergence(source, packed)).sum();
+        (sum / expected.len().max(1) as f64).max(0.0)
     }
 }
 

@@ -57,9 +57,16 @@ impl Calibration for Inputs {
         Ok(())
     }
 
-    fn loss(&self, model: &TypedModel) -> Result<f64> {
+    fn outputs(&self, model: &TypedModel) -> Result<Vec<Vec<f32>>> {
         let plan = Plan::new(model.clone())?;
-        let got = self.probe.numbers(|inputs| plan.run(inputs))?;
-        Ok(Measure::Logits(Problem::Regression).error(&self.expected, &got))
+        self.probe.numbers(|inputs| plan.run(inputs))
+    }
+
+    fn expected(&self) -> Result<&[Vec<f32>]> {
+        Ok(&self.expected)
+    }
+
+    fn distance(&self, expected: &[Vec<f32>], got: &[Vec<f32>]) -> f64 {
+        Measure::Logits(Problem::Regression).error(expected, got)
     }
 }

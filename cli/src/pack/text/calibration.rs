@@ -11,7 +11,7 @@ use crate::calibrate::Calibration;
 use crate::progress::Progress;
 use crate::quantize::Measure;
 
-/// How many texts the whole model's loss is measured on.
+/// How many texts losses are measured on.
 const LOSS_TEXTS: usize = 32;
 
 /// The texts of a model that is being packed, and what its source makes of some of them.
@@ -43,15 +43,21 @@ impl Calibration for Texts<'_> {
         Ok(())
     }
 
-    fn loss(&self, model: &TypedModel) -> Result<f64> {
-        let samples = &self.prepared.samples;
+    fn outputs(&self, model: &TypedModel) -> Result<Vec<Vec<f32>>> {
+        let plan = Plan::new(model.clone())?;
+        self.prepared.samples.probe(Side::Packed, LOSS_TEXTS)?.rows(|inputs| plan.run(inputs))
+    }
+
+    fn expected(&self) -> Result<&[Vec<f32>]> {
         if self.expected.get().is_none() {
             let source = &self.prepared.source;
-            let rows = samples.probe(Side::Source, LOSS_TEXTS)?.rows(|inputs| source.run(inputs))?;
+            let rows = self.prepared.samples.probe(Side::Source, LOSS_TEXTS)?.rows(|inputs| source.run(inputs))?;
             drop(self.expected.set(rows));
         }
-        let plan = Plan::new(model.clone())?;
-        let got = samples.probe(Side::Packed, LOSS_TEXTS)?.rows(|inputs| plan.run(inputs))?;
-        Ok(self.measure.error(self.expected.get().map_or(&[], Vec::as_slice), &got))
+        Ok(self.expected.get().map_or(&[], Vec::as_slice))
+    }
+
+    fn distance(&self, expected: &[Vec<f32>], got: &[Vec<f32>]) -> f64 {
+        self.measure.error(expected, got)
     }
 }

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use emberlite::engine::Plan;
-use emberlite::model::{Agreement, Manifest, Quantization, QuantizedLayer};
+use emberlite::model::{Agreement, Manifest};
 use emberlite::ops::WeightFormat;
 use tract_core::prelude::TypedModel;
 
 use super::samples::{Samples, Side};
+use crate::calibrate::Calibration;
 use crate::pack::Draft;
 use crate::progress::Progress;
-use crate::quantize::{self, Keep, Measure, Quantize};
+use crate::quantize::{Measure, Quantizer, Scheme};
 use crate::recipe::QuantizeSettings;
 
-/// On how many texts the error of each layer is measured.
-const LAYER_TEXTS: usize = 16;
+/// How the weights of a model of texts are written down where nothing is said.
+const USUAL: Scheme = Scheme::Int8;
 /// On how many texts the whole model is compared.
 const MODEL_TEXTS: usize = 128;
 /// A mean cosine, or a part of equal labels, that the user should know of.
@@ -26,51 +27,37 @@ const NOTHING: &str = "no linear layer and no embedding of the graph is known as
 
 /// What is quantized, and what it is compared with.
 pub(super) struct Quantizing<'a> {
-    pub(super) format: WeightFormat,
     pub(super) settings: &'a QuantizeSettings,
     /// The model before.
     pub(super) model: &'a TypedModel,
     /// The model as it was imported.
     pub(super) source: &'a Plan,
     pub(super) samples: &'a Samples,
+    pub(super) calibration: &'a dyn Calibration,
     pub(super) progress: &'a Progress,
 }
 
 impl Quantizing<'_> {
     /// The draft with quantized weights, and the account of what they cost.
     pub(super) fn apply(&self, mut draft: Draft) -> Result<Draft> {
-        let layers = quantize::layers(self.model);
-        if layers.is_empty() {
-            let asked = self.settings.scheme.is_some() || !self.settings.keep.is_empty();
+        let &Self { settings, calibration, progress, .. } = self;
+        let scheme = settings.scheme.unwrap_or(USUAL);
+        let Some(format) = scheme.format() else { return Ok(draft) };
+        let given = BTreeMap::new();
+        let quantizer = Quantizer { scheme, settings, given: &given, layer_errors: true, calibration, progress };
+        let Some((quantized, account)) = quantizer.apply(self.model)? else {
+            let asked = settings.scheme.is_some() || !settings.keep.is_empty();
             ensure!(!asked, "{NOTHING}");
             draft.warnings.push(NOTHING.to_owned());
             return Ok(draft);
-        }
+        };
+        progress.step("comparing the quantized package with the model");
         let measure = measure(&draft.manifest);
-        let errors = self.errors(&layers, measure)?;
-        let kept = Keep::new(self.settings.keep.clone()).choose(&layers, &errors)?;
-        let format = |layer: &String| if kept.contains(layer) { quantize::higher(self.format) } else { self.format };
-        let formats = layers.iter().map(|layer| (layer.clone(), format(layer))).collect();
-        let quantized = Quantize(formats).applied(self.model)?;
-
-        self.progress.step("comparing the quantized package with the model");
         let mut draft = Draft::new(draft.manifest, &quantized, draft.tokenizer)?;
         let agreement = self.agreement(&draft, measure)?;
-        draft.warnings.extend(warning(&agreement, self.format));
-        let layers = account(&quantized, &errors);
-        draft.manifest.quantization =
-            Some(Quantization { scheme: self.format, calibration: None, kept, layers, agreement });
+        draft.warnings.extend(warning(&agreement, format));
+        draft.manifest.quantization = Some(emberlite::model::Quantization { agreement, ..account });
         Ok(draft)
-    }
-
-    /// What int8 costs each layer; nothing is measured for formats that cost next to nothing.
-    fn errors(&self, layers: &[String], measure: Measure) -> Result<BTreeMap<String, f64>> {
-        if self.format != WeightFormat::Int8 {
-            return Ok(BTreeMap::new());
-        }
-        let probe = self.samples.probe(Side::Packed, LAYER_TEXTS)?;
-        self.progress.count("measuring what each layer loses", layers.len());
-        quantize::errors(self.model, layers, self.format, &probe, measure, || self.progress.advance())
     }
 
     fn agreement(&self, draft: &Draft, measure: Measure) -> Result<Agreement> {
@@ -84,17 +71,6 @@ impl Quantizing<'_> {
 /// How outputs are compared.
 pub(super) fn measure(manifest: &Manifest) -> Measure {
     Measure::of(manifest.task, manifest.text.as_ref().and_then(|text| text.problem))
-}
-
-/// Every layer with its format, the greatest error first.
-fn account(model: &TypedModel, errors: &BTreeMap<String, f64>) -> Vec<QuantizedLayer> {
-    let layer = |node: &tract_core::prelude::TypedNode| {
-        let format = quantize::format_of(node)?;
-        Some(QuantizedLayer { name: node.name.clone(), format, error: errors.get(&node.name).copied() })
-    };
-    let mut layers: Vec<_> = model.nodes().iter().filter_map(layer).collect();
-    layers.sort_by(|a, b| b.error.unwrap_or(0.0).total_cmp(&a.error.unwrap_or(0.0)).then_with(|| a.name.cmp(&b.name)));
-    layers
 }
 
 fn warning(agreement: &Agreement, format: WeightFormat) -> Option<String> {

@@ -8,7 +8,6 @@ use tract_core::prelude::TypedModel;
 
 use super::Texts;
 use crate::import::Imported;
-use crate::quantize::Scheme;
 use crate::recipe::Recipe;
 
 /// The model as one of texts; none if it is packed as one of tensors.
@@ -39,11 +38,7 @@ pub(crate) fn resolve(recipe: &Recipe, imported: &Imported) -> Result<Option<Tex
         if scores(made) { "logits" } else { "vectors" },
         name(made)
     );
-    let rounds = recipe.quantize.scheme == Some(Scheme::Q4Calibrated);
-    ensure!(
-        !rounds && recipe.perplexity.is_none(),
-        "q4-calibrated and a perplexity are for language models: choose q4"
-    );
+    ensure!(recipe.perplexity.is_none(), "a perplexity is for language models: this one generates no text");
     let max_tokens = recipe.text.max_tokens.unwrap_or(spec.max_tokens);
     // A classifier's problem says nothing of the relevance that it is to tell.
     let problem = spec.problem.filter(|_| task == made || task != Task::Rerank);

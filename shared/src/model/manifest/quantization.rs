@@ -35,7 +35,7 @@ pub struct QuantizedLayer {
 }
 
 /// How near the outputs of a quantized model are to those of its source.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// How many texts both were run on; for a language model how many tokens were predicted.
     pub texts: usize,
