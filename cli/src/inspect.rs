@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::pack::{Checked, Quantized};
 use generate::GeneratePart;
 pub use load::{Load, load};
-use parts::Parts;
+pub(crate) use parts::Parts;
 use text::TextPart;
 
 /// What a package holds.

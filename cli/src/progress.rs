@@ -16,6 +16,11 @@ impl Progress {
         Self(bar)
     }
 
+    /// Shows nothing.
+    pub fn silent() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
     /// Goes on to another step.
     pub fn step(&self, step: impl Into<String>) {
         self.0.set_style(ProgressStyle::default_spinner());

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::pack;
 use crate::quantize::Scheme;
 use crate::texts::TextFile;
+use crate::verify::Settings;
 
 /// The file that makes a folder a recipe.
 pub const FILE: &str = "pack.toml";
@@ -57,6 +58,9 @@ pub struct Recipe {
     pub vocabulary: Option<TextFile>,
     /// The text that the perplexity of a language model is measured on; by default the one to calibrate with.
     pub perplexity: Option<TextFile>,
+    /// The data that proves the package, and what it may lose.
+    #[serde(default)]
+    pub verify: Settings,
     /// Inputs to try the model with; the packer compares their answers before and after too.
     #[serde(default)]
     pub examples: Vec<Example>,
@@ -136,6 +140,13 @@ impl Recipe {
         Ok(Self { model: source.to_owned(), ..Self::default() })
     }
 
+    /// The same without anything that costs accuracy: its package is what others are held against.
+    #[must_use]
+    pub fn unreduced(self) -> Self {
+        let quantize = QuantizeSettings { scheme: Some(Scheme::None), ..QuantizeSettings::default() };
+        Self { quantize, vocabulary: None, perplexity: None, ..self }
+    }
+
     /// What is set that only models of texts have.
     pub fn text_settings(&self) -> Vec<&'static str> {
         let set = [
@@ -163,10 +174,17 @@ impl Recipe {
         }
         let folder = file.parent().unwrap_or(Path::new(""));
         let texts = recipe.quantize.calibration.iter_mut().chain(&mut recipe.vocabulary).chain(&mut recipe.perplexity);
-        for path in texts.map(|texts| &mut texts.file).chain([&mut recipe.model]) {
+        for path in texts.map(|texts| &mut texts.file).chain([&mut recipe.model]).chain(&mut recipe.verify.data) {
             *path = folder.join(&path);
         }
         Ok(recipe)
+    }
+
+    /// The text of the recipe that a source has.
+    pub fn text(source: &Path) -> Option<String> {
+        let file = if source.is_dir() { source.join(FILE) } else { source.to_owned() };
+        let is_recipe = file.extension().is_some_and(|extension| extension == "toml");
+        if is_recipe { fs::read_to_string(file).ok() } else { None }
     }
 
     /// The name of the model: the recipe's, else the file's in lower case.
