@@ -19,7 +19,7 @@ use crate::pack::{Checked, Quantized};
 use crate::recipe::Recipe;
 use generate::GeneratePart;
 pub use load::{Load, load};
-use parts::Parts;
+pub(crate) use parts::Parts;
 use text::TextPart;
 use trust::TrustPart;
 

@@ -16,12 +16,14 @@ use emberlite::model::{ModelName, Task};
 use emberlite::ops::Pooling;
 use emberlite::store::{Location, S3Settings, Store};
 use emberlite::telemetry::cold_start;
+use emberlite_cli::data::Columns;
 use emberlite_cli::pack::{self, Report, Request};
 use emberlite_cli::prune;
 use emberlite_cli::pull::Address;
 use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
+use emberlite_cli::verify::{self, Settings, Thresholds, report};
 use emberlite_cli::{bench, inspect, interrupt, keygen, progress, pull, push, serve, sign, trust};
 use serde::Serialize;
 
@@ -46,6 +48,8 @@ enum Action {
     Keygen(Keygen),
     /// Add a signature to a package
     Sign(sign::Request),
+    /// Compare a package with the model it was made from, and refuse it where it lost too much
+    Verify(Box<Verify>),
     /// Put a package into a store and make it the one in force
     Push(Push),
     /// Serve models on one port, with a page to try them
@@ -190,6 +194,45 @@ struct Keygen {
     /// Print what was made as JSON, without what is secret
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Verify {
+    /// What the package was made from: a model file, a recipe, the folder of one, or a Hugging Face folder
+    source: PathBuf,
+    /// The package (.ember)
+    package: PathBuf,
+    /// The recipe for a model file that has none beside it
+    #[arg(long)]
+    recipe: Option<PathBuf>,
+    /// The examples: a .csv, .tsv or .jsonl file, a folder of images, or a plain text, a line each (for a language model as a
+    /// whole) [default: built-in sentences or random inputs]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The column or field that holds the text [default: text, input, or the only one]
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+    /// The column or field that holds what the model should answer [default: label, category, intent, class or target;
+    /// score for pairs]
+    #[arg(long, value_name = "NAME")]
+    label: Option<String>,
+    /// The columns of two texts that are compared or judged together [default: sentence1 and sentence2, query and text, …]
+    #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"])]
+    pair: Option<Vec<String>>,
+    /// The most examples to ask, evenly from first to last [default: all]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// How often each work is timed at most; 0 for not at all
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    rounds: usize,
+    /// Write a report as one HTML file
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    thresholds: Thresholds,
 }
 
 #[derive(Debug, Args)]
@@ -343,6 +386,7 @@ fn run(action: Action) -> Result<()> {
         }
         Action::Keygen(args) => print(&keygen::keygen(&args.request)?, args.json),
         Action::Sign(request) => print(&sign::sign(&request)?, request.json),
+        Action::Verify(args) => verify(*args),
         Action::Push(args) => push(args),
         Action::Serve(args) => runtime()?.block_on(serve::serve(serve::Request {
             sources: args.sources,
@@ -383,6 +427,36 @@ fn pack(args: Pack) -> Result<()> {
     let output = args.output.unwrap_or_else(|| format!("{}.ember", packed.manifest.name).into());
     pack::save(&packed, &output)?;
     print(&Report::new(&packed, &output), args.json)
+}
+
+fn verify(args: Verify) -> Result<()> {
+    let (recipe, recipe_text) = match &args.recipe {
+        Some(file) => (Recipe { model: args.source, ..Recipe::read(file)? }, Recipe::text(file)),
+        None => (Recipe::find(&args.source)?, Recipe::text(&args.source)),
+    };
+    let said: Settings = recipe.verify.clone();
+    let pair = args.pair.and_then(|pair| <[String; 2]>::try_from(pair).ok()).map(|[first, second]| (first, second));
+    let columns = said.columns();
+    let thresholds = args.thresholds.or(&said.thresholds);
+    let report = verify::verify(verify::Request {
+        recipe,
+        recipe_text,
+        package: args.package,
+        columns: Columns {
+            text: args.column.or(columns.text),
+            label: args.label.or(columns.label),
+            pair: pair.or(columns.pair),
+        },
+        data: args.data.or(said.data),
+        limit: args.limit,
+        rounds: args.rounds,
+        thresholds: thresholds.clone(),
+    })?;
+    if let Some(file) = &args.report {
+        report::write(file, &report)?;
+    }
+    print(&report, args.json)?;
+    Ok(thresholds.check(&report.comparison)?)
 }
 
 fn push(args: Push) -> Result<()> {

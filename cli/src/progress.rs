@@ -38,6 +38,11 @@ impl Progress {
         progress
     }
 
+    /// Shows nothing.
+    pub fn silent() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
     /// Goes on to another step.
     pub fn step(&self, step: impl Into<String>) {
         self.begin(STEP, step.into(), None);

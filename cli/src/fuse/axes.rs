@@ -61,7 +61,8 @@ impl Layout {
 
     /// Whether the parts that have a size follow each other as in `other`, so that no number has to move.
     pub(super) fn in_order_of(&self, other: &Layout) -> bool {
-        let sized = |layout: &Layout| layout.parts().filter(|part| !part.size.is_one()).map(|part| part.label).collect();
+        let sized =
+            |layout: &Layout| layout.parts().filter(|part| !part.size.is_one()).map(|part| part.label).collect();
         let [own, others]: [Vec<char>; 2] = [self, other].map(sized);
         own == others
     }

@@ -30,9 +30,10 @@ pub(in crate::pack) fn compare_texts(source: &Plan, packed: &Model, samples: &Sa
                 expected.with_context(|| failed("the imported model"))?,
                 got.with_context(|| failed("the packed model"))?,
             );
-            let difference = largest_difference(packed.manifest(), &expected, &got, Tolerance::FUSED).with_context(|| {
-                format!("the package differs from the model on {rows} texts of up to {tokens} tokens")
-            })?;
+            let difference =
+                largest_difference(packed.manifest(), &expected, &got, Tolerance::FUSED).with_context(|| {
+                    format!("the package differs from the model on {rows} texts of up to {tokens} tokens")
+                })?;
             verification.max_abs_difference = verification.max_abs_difference.max(difference);
             verification.inputs += rows;
         }
