@@ -48,6 +48,10 @@ impl Prepared {
         Ok(Self { draft, model, inputs })
     }
 
+    pub(super) fn draft(&self) -> &Draft {
+        &self.draft
+    }
+
     pub(super) fn model(&self) -> &TypedModel {
         &self.model
     }
