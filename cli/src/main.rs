@@ -17,13 +17,13 @@ use emberlite::ops::Pooling;
 use emberlite::store::{Location, S3Settings, Store};
 use emberlite::telemetry::cold_start;
 use emberlite_cli::data::Columns;
-use emberlite_cli::pack::{self, Report, Request};
+use emberlite_cli::pack::{self, Goal, Report, Request};
 use emberlite_cli::prune;
 use emberlite_cli::pull::Address;
 use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
-use emberlite_cli::verify::{self, Settings, Thresholds, report};
+use emberlite_cli::verify::{self, Part, Settings, Target, Thresholds, report};
 use emberlite_cli::{bench, inspect, interrupt, keygen, progress, pull, push, serve, sign, trust};
 use serde::Serialize;
 
@@ -99,6 +99,8 @@ struct Pack {
     #[arg(long, value_name = "METHOD=PART")]
     prune: Vec<prune::Step>,
     #[command(flatten)]
+    search: Search,
+    #[command(flatten)]
     texts: Texts,
     #[command(flatten)]
     seal: trust::Seal,
@@ -108,6 +110,46 @@ struct Pack {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What may be lost, what that is measured on, and what is to be won
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Search and proof")]
+struct Search {
+    /// Try ways to make the model smaller, and pack it in the best that loses no more than this: 1% of the accuracy, of the
+    /// labels where there are none given, of the cosine, of the perplexity
+    #[arg(long, value_name = "PART")]
+    max_loss: Option<Part>,
+    /// What is to become small
+    #[arg(long, requires = "max_loss", default_value = "latency")]
+    target: Target,
+    /// Examples that the loss is measured on, with or without labels: a .csv, .tsv or .jsonl file, a folder of images, or a
+    /// text, a line each [default: built-in sentences or random inputs]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The column or field of the data that holds what the model should answer [default: label, category, intent, class or
+    /// target; score for pairs]
+    #[arg(long, value_name = "NAME", requires = "data")]
+    label: Option<String>,
+    /// Write a report as one HTML file: what was lost, what was won, the worst cases
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+impl Search {
+    /// What is said here goes before what the recipe says.
+    fn apply(&self, recipe: &mut Recipe, column: Option<&String>) {
+        let settings = &mut recipe.verify;
+        if self.data.is_some() {
+            settings.column = column.cloned().or(settings.column.take());
+        }
+        settings.data = self.data.clone().or(settings.data.take());
+        settings.label = self.label.clone().or(settings.label.take());
+    }
+
+    fn goal(&self) -> Option<Goal> {
+        self.max_loss.map(|max_loss| Goal { max_loss: max_loss.0, target: self.target })
+    }
 }
 
 /// What a model of texts makes of them, and how its weights are written down
@@ -148,7 +190,9 @@ struct Texts {
 impl Texts {
     /// What is said here goes before what the recipe says.
     fn apply(self, recipe: &mut Recipe) {
-        let file = |file: Option<PathBuf>| file.map(|file| TextFile { file, column: self.column.clone() });
+        let file = |file: Option<PathBuf>| {
+            file.map(|file| TextFile { file, column: self.column.clone(), every_second: false })
+        };
         recipe.vocabulary = file(self.vocab_from).or(recipe.vocabulary.take());
         recipe.perplexity = file(self.perplexity).or(recipe.perplexity.take());
         let quantize = &mut recipe.quantize;
@@ -417,13 +461,19 @@ fn pack(args: Pack) -> Result<()> {
         recipe.prune = args.prune;
     }
     args.seal.check()?;
+    args.search.apply(&mut recipe, args.texts.column.as_ref());
     args.texts.apply(&mut recipe);
     let inputs = args.input.iter().map(|file| {
         let text = fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))
     });
-    let request = Request { recipe, inputs: inputs.collect::<Result<_>>()? };
-    let packed = args.seal.apply(pack::pack(&request)?)?;
+    let inputs = inputs.collect::<Result<_>>()?;
+    let report = args.search.report.is_some();
+    let packed = pack::pack(&Request { recipe, inputs, goal: args.search.goal(), report })?;
+    if let (Some(file), Some(report)) = (&args.search.report, &packed.report) {
+        report::write(file, report)?;
+    }
+    let packed = args.seal.apply(packed.accepted()?)?;
     let output = args.output.unwrap_or_else(|| format!("{}.ember", packed.manifest.name).into());
     pack::save(&packed, &output)?;
     print(&Report::new(&packed, &output), args.json)

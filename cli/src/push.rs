@@ -65,7 +65,7 @@ pub async fn push(source: &Path, store: &Store, requirements: &Requirements) -> 
 async fn ready(source: &Path, requirements: &Requirements) -> Result<Ready> {
     let is_package = source.extension().is_some_and(|extension| extension == "ember");
     if !is_package {
-        let packed = pack::pack(&Request { recipe: Recipe::find(source)?, inputs: Vec::new() })?;
+        let packed = pack::pack(&Request { recipe: Recipe::find(source)?, ..Request::default() })?.accepted()?;
         return Ok(Ready::of(&Package::open(packed.bytes.into())?));
     }
     let bytes = PackageBytes::map(source).with_context(|| format!("can't read {}", source.display()))?;

@@ -176,11 +176,32 @@ impl Recipe {
         Shrink { prune: self.prune.clone(), quantize: self.quantize.clone() }
     }
 
+    /// Calibrates with every second example of the data where nothing else is said: the others are for the proof.
+    pub fn calibrate_with_data(&mut self) {
+        let column = self.verify.column.clone();
+        let data = self.verify.data.clone().map(|file| TextFile { file, column, every_second: true });
+        self.quantize.calibration = self.quantize.calibration.take().or(data);
+    }
+
+    /// Makes the model smaller in another way.
+    pub fn apply(&mut self, shrink: Shrink) {
+        self.prune = shrink.prune;
+        self.quantize = shrink.quantize;
+    }
+
     /// The same without anything that costs accuracy: its package is what others are held against.
     #[must_use]
     pub fn unreduced(self) -> Self {
         let quantize = QuantizeSettings { scheme: Some(Scheme::None), ..QuantizeSettings::default() };
-        Self { prune: Vec::new(), quantize, vocabulary: None, perplexity: None, files: BTreeMap::new(), ..self }
+        Self {
+            prune: Vec::new(),
+            quantize,
+            vocabulary: None,
+            perplexity: None,
+            verify: Settings::default(),
+            files: BTreeMap::new(),
+            ..self
+        }
     }
 
     /// What is set that only models of texts have.

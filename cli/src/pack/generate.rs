@@ -1,9 +1,9 @@
 //! Packing a language model: checked against its source token by token, quantized, its perplexity measured.
 
 mod calibration;
+mod check;
 mod documents;
 mod settings;
-mod verify;
 
 use anyhow::{Context as _, Result};
 use emberlite::engine::Decoder;
@@ -47,7 +47,7 @@ impl Prepared {
         let mut draft = Draft::new(manifest, &imported.model, Some(tokenizer))?;
         progress.step("planning the model as it was imported");
         let source = Decoder::new(imported.model.clone())?;
-        draft.manifest.verification = verify::compare(&source, &draft.load()?, &spec, progress)?;
+        draft.manifest.verification = check::compare(&source, &draft.load()?, &spec, progress)?;
         let measured = documents.measure(&source, "measuring the source's perplexity", progress)?;
         Ok(Self { draft, imported, source, documents, measured })
     }

@@ -8,14 +8,14 @@ use emberlite::model::{Manifest, Task};
 use serde_json::Value;
 use tract_core::prelude::TypedModel;
 
+use super::check::{self, Tolerance};
 use super::samples::Words;
-use super::verify::{self, Tolerance};
-use super::{Detail, Draft, Pruned, Request, describe, interface};
+use super::{Detail, Draft, Pruned, describe, interface};
 use crate::calibrate::Calibration;
 use crate::fuse;
 use crate::import::Imported;
 use crate::progress::Progress;
-use crate::recipe::QuantizeSettings;
+use crate::recipe::{QuantizeSettings, Recipe};
 use calibration::Inputs;
 
 /// A model of tensors whose package was found to give what it gives.
@@ -26,15 +26,14 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(request: &Request, imported: Imported, progress: &Progress) -> Result<Self> {
-        let recipe = &request.recipe;
+    pub(super) fn new(recipe: &Recipe, inputs: &[Value], imported: Imported, progress: &Progress) -> Result<Self> {
         let mut manifest = describe::describe(recipe, &imported, Task::Predict)?;
         progress.step("planning the model as it was imported");
         let source = Plan::new(imported.model.clone())?;
         interface::infer_roles(&mut manifest, &source, &imported.words)?;
 
         progress.step("comparing the package with the model");
-        let given: Vec<_> = recipe.examples.iter().map(|example| &example.input).chain(&request.inputs).collect();
+        let given: Vec<_> = recipe.examples.iter().map(|example| &example.input).chain(inputs).collect();
         let check = Check { source: &source, words: &imported.words, given: &given };
         let fused = check.fused(&manifest, &imported.model).unwrap_or_else(|reason| {
             tracing::debug!(%reason, "the layers were left as they are");
@@ -103,7 +102,7 @@ impl Check<'_> {
     fn draft(&self, manifest: Manifest, model: &TypedModel, tolerance: Tolerance) -> Result<Draft> {
         let mut draft = Draft::new(manifest, model, None)?;
         let packed = draft.load()?;
-        draft.manifest.verification = verify::compare(self.source, &packed, self.words, self.given, tolerance)?;
+        draft.manifest.verification = check::compare(self.source, &packed, self.words, self.given, tolerance)?;
         Ok(draft)
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn package(recipe: Recipe, manifest: &Manifest) -> Result<Package> {
     let longest = manifest.text.as_ref().map(|text| text.max_tokens);
     let longest = longest.or(manifest.generate.as_ref().map(|spec| spec.context_tokens));
     recipe.text.max_tokens = recipe.text.max_tokens.or(longest);
-    let packed = pack::pack(&Request { recipe, inputs: Vec::new() }).context("the source can't be used")?;
+    let packed = pack::pack(&Request { recipe, ..Request::default() }).context("the source can't be used")?;
     Ok(Package::open(packed.bytes.into())?)
 }
 
