@@ -7,6 +7,7 @@
 mod allot;
 mod attended;
 mod channels;
+mod elimination;
 mod heads;
 mod hidden;
 mod layers;

@@ -134,6 +134,12 @@ impl Regression {
         removals
     }
 
+    /// The moments of what the layer reads, damped, with what it is to give for them, `[outputs, inputs]`, and the sum of the
+    /// squares of that.
+    pub(super) fn moments(&self) -> (&Matrix, &Matrix, f64) {
+        (&self.covariance, &self.wanted, self.power)
+    }
+
     /// The layer that reads only these inputs.
     ///
     /// # Errors
