@@ -107,17 +107,18 @@ pub struct TextSettings {
     pub normalize: Option<bool>,
 }
 
-/// How the weights of a model of texts are written down.
+/// How weights are written down.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuantizeSettings {
-    /// The format; by default int8, and q4 for a language model.
+    /// The format; by default int8 for a model of texts, q4 for a language model, and none for one of tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<Scheme>,
     /// Patterns for the names of layers that stay in a higher precision; `auto` for those whose error stands out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<String>,
-    /// Texts to calibrate with, and to measure the loss on; there are built-in ones.
+    /// What to calibrate with, and to measure the loss on: texts, or for a model of tensors rows or a folder of images;
+    /// there are built-in ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<TextFile>,
 }
@@ -210,9 +211,6 @@ impl Recipe {
             ("max_tokens", self.text.max_tokens.is_some()),
             ("pooling", self.text.pooling.is_some()),
             ("normalize", self.text.normalize.is_some()),
-            ("quantize", self.quantize.format().is_some() && self.quantize.scheme.is_some()),
-            ("keep", !self.quantize.keep.is_empty()),
-            ("calibration", self.quantize.calibration.is_some()),
             ("vocabulary", self.vocabulary.is_some()),
             ("perplexity", self.perplexity.is_some()),
         ];

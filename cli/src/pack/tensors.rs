@@ -1,6 +1,8 @@
 //! Packing a model of tensors: its layers fused where that changes nothing, checked against its source, then made smaller.
 
+mod answers;
 mod calibration;
+mod quantization;
 
 use anyhow::{Result, anyhow};
 use emberlite::engine::Plan;
@@ -17,6 +19,7 @@ use crate::import::Imported;
 use crate::progress::Progress;
 use crate::recipe::{QuantizeSettings, Recipe};
 use calibration::Inputs;
+use quantization::Quantizing;
 
 /// A model of tensors whose package was found to give what it gives.
 pub(super) struct Prepared {
@@ -43,7 +46,10 @@ impl Prepared {
             Some(fused) => fused,
             None => (check.draft(manifest, &imported.model, Tolerance::SAME)?, imported.model),
         };
-        let inputs = Inputs::new(&draft.manifest, &source, &imported.words, &given)?;
+        let inputs = match &recipe.quantize.calibration {
+            Some(file) => Inputs::read(file, &draft.manifest, &source)?,
+            None => Inputs::random(&draft.manifest, &source, &imported.words, &given)?,
+        };
         Ok(Self { draft, model, inputs })
     }
 
@@ -59,21 +65,21 @@ impl Prepared {
         &self.inputs
     }
 
-    /// The package of what pruning left.
+    /// The package of what pruning left, its weights written down in some way.
     pub(super) fn write(
         &self,
         pruned: &Pruned,
-        _settings: &QuantizeSettings,
-        _detail: Detail,
-        _progress: &Progress,
+        settings: &QuantizeSettings,
+        detail: Detail,
+        progress: &Progress,
     ) -> Result<Draft> {
-        if pruned.account.is_empty() {
-            return Ok(self.draft.clone());
+        let mut draft = self.draft.clone();
+        if !pruned.account.is_empty() {
+            draft = Draft::new(draft.manifest, &pruned.model, None)?;
+            draft.manifest.pruning.clone_from(&pruned.account);
+            draft.load()?;
         }
-        let mut draft = Draft::new(self.draft.manifest.clone(), &pruned.model, None)?;
-        draft.manifest.pruning.clone_from(&pruned.account);
-        draft.load()?;
-        Ok(draft)
+        Quantizing { settings, detail, model: &pruned.model, inputs: &self.inputs, progress }.apply(draft)
     }
 }
 
