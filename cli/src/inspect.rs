@@ -10,11 +10,12 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use emberlite::model::{Digest, Manifest, Package, PackageBytes, Role};
+use emberlite::model::{Digest, Manifest, Role};
 use serde::Serialize;
 
 use crate::pack::{Checked, Quantized};
 use crate::recipe::Recipe;
+use crate::source;
 use generate::GeneratePart;
 pub use load::{Load, load};
 use parts::Parts;
@@ -45,8 +46,7 @@ struct Section {
 /// # Errors
 /// A file that is no intact package.
 pub fn inspect(file: &Path) -> Result<Inspection> {
-    let bytes = PackageBytes::map(file).with_context(|| format!("can't read {}", file.display()))?;
-    let package = Package::open(bytes).with_context(|| file.display().to_string())?;
+    let package = source::package(file)?;
     let graph = package.read_graph().with_context(|| file.display().to_string())?;
     let mut operators = BTreeMap::new();
     for node in graph.nodes() {
@@ -78,8 +78,7 @@ pub fn inspect(file: &Path) -> Result<Inspection> {
 /// # Errors
 /// A file that is no intact package, or a package without a recipe.
 pub fn recipe(file: &Path) -> Result<String> {
-    let bytes = PackageBytes::map(file).with_context(|| format!("can't read {}", file.display()))?;
-    let package = Package::open(bytes).with_context(|| file.display().to_string())?;
+    let package = source::package(file)?;
     let recipe = Recipe::of(package.manifest()).with_context(|| file.display().to_string())?;
     toml::to_string(&recipe).context("the recipe can't be written as TOML")
 }

@@ -16,6 +16,7 @@ pub mod quantize;
 pub mod recipe;
 pub mod search;
 pub mod serve;
+pub mod source;
 pub mod texts;
 pub mod verify;
 pub mod vocabulary;

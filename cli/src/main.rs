@@ -22,7 +22,7 @@ use emberlite_cli::pull::Address;
 use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
-use emberlite_cli::{bench, inspect, interrupt, progress, pull, push, serve};
+use emberlite_cli::{bench, inspect, interrupt, progress, pull, push, serve, source};
 use serde::Serialize;
 
 /// Serves small models from serverless functions: pack a model into one file, push it to a store, try it on a page.
@@ -342,6 +342,9 @@ fn pack(args: Pack) -> Result<()> {
         let text = fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))
     });
+    if let Some(output) = &args.output {
+        source::check_place(output)?;
+    }
     let request = Request { recipe, inputs: inputs.collect::<Result<_>>()? };
     let packed = pack::pack(&request)?;
     let output = args.output.unwrap_or_else(|| format!("{}.ember", packed.manifest.name).into());

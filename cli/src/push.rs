@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::pack::{self, Request};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
+use crate::source as path;
 
 /// What a push did.
 #[derive(Debug, Serialize)]
@@ -45,7 +46,7 @@ pub async fn push(source: &Path, store: &Store) -> Result<Pushed> {
 fn open(source: &Path) -> Result<Package> {
     let is_package = source.extension().is_some_and(|extension| extension == "ember");
     let bytes: PackageBytes = if is_package {
-        PackageBytes::map(source).with_context(|| format!("can't read {}", source.display()))?
+        path::bytes_of_package(source)?
     } else {
         pack::pack(&Request { recipe: Recipe::find(source)?, inputs: Vec::new() })?.bytes.into()
     };

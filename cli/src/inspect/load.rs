@@ -10,6 +10,8 @@ use emberlite::model::{Digest, Model, Package, PackageBytes};
 use emberlite::telemetry::cold_start::{Step, Timeline};
 use serde::Serialize;
 
+use crate::source;
+
 /// How often the package is loaded after the first time.
 const AGAIN: usize = 10;
 
@@ -35,7 +37,7 @@ struct LoadStep {
 /// # Errors
 /// A file that is no intact package, or that makes no model.
 pub fn load(file: &Path) -> Result<Load> {
-    let bytes = PackageBytes::map(file).with_context(|| format!("can't read {}", file.display()))?;
+    let bytes = source::bytes_of_package(file)?;
     let digest = Digest::of(&bytes);
     let loads: Vec<_> = (0..=AGAIN).map(|_| once(file, &digest)).collect::<Result<_>>()?;
     let (first, again) = loads.split_first().context("no load")?;
