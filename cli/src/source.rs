@@ -137,7 +137,9 @@ pub(crate) fn stands_in(head: &[u8]) -> Option<&'static str> {
         return Some("empty");
     }
     if text.starts_with("version https://git-lfs") {
-        return Some("not the file itself but Git LFS's note of it: fetch it with `git lfs pull`, or with `emberlite pull`");
+        return Some(
+            "not the file itself but Git LFS's note of it: fetch it with `git lfs pull`, or with `emberlite pull`",
+        );
     }
     let page = text.starts_with("<!doctype") || text.starts_with("<html");
     page.then_some("a web page: what should be there was not downloaded")
