@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -304,3 +305,61 @@ def test_a_package_whose_bytes_are_whole_but_another_is_refused(predict_server, 
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (500, "package_corrupt")
     assert packages["diagnosis"].digest in error["message"] and second_package.digest in error["message"]
+
+
+# What newcomers meet
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+WRONG_FILES = {
+    "weights.safetensors": (b"w", ["a file of weights", "its folder"]),
+    "model.pt": (b"PK", ["torch.onnx.export"]),
+    "model.pkl": (b"\x80\x04", ["skl2onnx"]),
+    "model.h5": (b"\x89HDF", ["tf2onnx"]),
+    "model.tflite": (b"TFL3", ["tf2onnx"]),
+    "pointer.onnx": (POINTER, ["git lfs pull"]),
+    "page.onnx": (b"<!DOCTYPE html>", ["web page"]),
+    "notes.txt": (b"notes", ["not an ONNX file", "GGUF"]),
+    "empty.onnx": (b"", ["empty"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FILES)
+def test_a_file_that_is_no_model_is_told_apart_with_what_to_do(emberlite, tmp_path, name):
+    content, words = WRONG_FILES[name]
+    (tmp_path / name).write_bytes(content)
+    assert_refused(emberlite("pack", name), name, *words)
+    assert_refused(emberlite("serve", name, "--port", "0"), name, *words)
+
+
+def test_what_is_no_package_says_how_to_make_one(emberlite, packages, tmp_path):
+    shutil.copy(ROOT / "models/digits/digits.onnx", tmp_path)
+    for command in (["inspect"], ["inspect", "--load"], ["bench"]):
+        assert_refused(emberlite(*command, "digits.onnx"), "emberlite pack digits.onnx")
+        assert_refused(emberlite(*command, "digits.onnnx"), "is digits.onnx meant?")
+        assert_refused(emberlite(*command, ROOT / "models/digits"), "is a folder", ".ember")
+
+
+def test_what_is_elsewhere_says_how_to_get_it(emberlite, packages, tmp_path):
+    for command in (["pack"], ["inspect"], ["bench"], ["serve", "--port", "0"], ["push", "--store", "store"]):
+        assert_refused(emberlite(*command, "hf://org/name"), "emberlite pull hf://org/name")
+    assert_refused(emberlite("pack", "https://hub.test/model.onnx"), "download it first")
+    assert_refused(emberlite("pack", packages["digits"].file), "a package already", "emberlite serve")
+
+
+def test_a_place_that_can_not_be_written_to_is_refused_before_the_work(emberlite, tmp_path):
+    (tmp_path / "folder").mkdir()
+    source = ROOT / "models/digits"
+    assert_refused(emberlite("pack", source, "-o", "nosuch/out.ember", "-v"), "no folder nosuch")
+    assert_refused(emberlite("pack", source, "-o", "folder"), "folder/NAME.ember")
+
+
+def test_weights_that_are_kept_beside_the_graph_are_asked_for(emberlite, tmp_path):
+    weight = onnx.numpy_helper.from_array(np.ones((3, 3), np.float32), "w")
+    spec = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "beside", spec[:1], spec[1:], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=0)
+    assert emberlite("pack", "m.onnx").returncode == 0
+    (tmp_path / "m.onnx.data").unlink()
+    assert_refused(emberlite("pack", "m.onnx"), "m.onnx.data", "copy that file too")

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use emberlite::engine::Isa;
-use emberlite::model::{Digest, Manifest, Model, ModelName, Package, PackageBytes, Task};
+use emberlite::model::{Digest, Manifest, Model, ModelName, Task};
 use serde::Serialize;
 
 use crate::progress::Progress;
+use crate::source;
 pub use inputs::{Inputs, decoding, inputs};
 pub use latency::{Budget, Latency, latency, measured};
 pub use memory::Memory;
@@ -136,8 +137,7 @@ pub fn bench(request: &Request) -> Result<Bench> {
 }
 
 fn load(file: &Path) -> Result<Model> {
-    let bytes = PackageBytes::map(file).with_context(|| format!("can't read {}", file.display()))?;
-    let package = Package::open(bytes).with_context(|| file.display().to_string())?;
+    let package = source::package(file)?;
     Model::load(&package).with_context(|| file.display().to_string())
 }
 

@@ -101,7 +101,7 @@ pub enum ImportError {
         format: &'static str,
     },
     /// The file is none that is known, or a broken one.
-    #[error("`{}` is not an ONNX file: {reason}", path.display())]
+    #[error("`{}` is not an ONNX file: {reason}. Expected an ONNX file, a GGUF file or a Hugging Face folder", path.display())]
     NotOnnx {
         /// The file.
         path: PathBuf,
@@ -109,7 +109,10 @@ pub enum ImportError {
         reason: String,
     },
     /// The graph uses operators that have no counterpart here.
-    #[error("operators that are not supported: {}", join(operators))]
+    #[error(
+        "operators that are not supported: {}. Export the model without the step that uses them, or in another opset",
+        join(operators)
+    )]
     MissingOperators {
         /// Every one of them, in the order of the file.
         operators: Vec<MissingOperator>,

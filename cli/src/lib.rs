@@ -18,6 +18,7 @@ pub mod recipe;
 pub mod search;
 pub mod serve;
 pub mod sign;
+pub mod source;
 pub mod texts;
 pub mod trust;
 pub mod verify;

@@ -24,7 +24,7 @@ use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
 use emberlite_cli::verify::{self, Part, Settings, Target, Thresholds, report};
-use emberlite_cli::{bench, inspect, interrupt, keygen, progress, pull, push, serve, sign, trust};
+use emberlite_cli::{bench, inspect, interrupt, keygen, progress, pull, push, serve, sign, source, trust};
 use serde::Serialize;
 
 /// Serves small models from serverless functions: pack a model into one file, push it to a store, try it on a page.
@@ -467,6 +467,9 @@ fn pack(args: Pack) -> Result<()> {
         let text = fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
         serde_json::from_slice(&text).with_context(|| format!("{} is no JSON", file.display()))
     });
+    if let Some(output) = &args.output {
+        source::check_place(output)?;
+    }
     let inputs = inputs.collect::<Result<_>>()?;
     let report = args.search.report.is_some();
     let packed = pack::pack(&Request { recipe, inputs, goal: args.search.goal(), report })?;

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::pack::{self, Request};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-use crate::trust;
+use crate::{source as path, trust};
 
 /// What a push did.
 #[derive(Debug, Serialize)]
@@ -68,7 +68,7 @@ async fn ready(source: &Path, requirements: &Requirements) -> Result<Ready> {
         let packed = pack::pack(&Request { recipe: Recipe::find(source)?, ..Request::default() })?.accepted()?;
         return Ok(Ready::of(&Package::open(packed.bytes.into())?));
     }
-    let bytes = PackageBytes::map(source).with_context(|| format!("can't read {}", source.display()))?;
+    let bytes = path::bytes_of_package(source)?;
     if !Container::is_one(&bytes) {
         return Ok(Ready::of(&Package::open(bytes).with_context(|| source.display().to_string())?));
     }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::pack;
 use crate::prune::Step;
 use crate::quantize::Scheme;
+use crate::source;
 use crate::texts::TextFile;
 use crate::verify::Settings;
 
@@ -149,9 +150,7 @@ impl Recipe {
     /// # Errors
     /// A source that is not there, a folder without a recipe, or a recipe that can't be read.
     pub fn find(source: &Path) -> Result<Self> {
-        if !source.exists() {
-            bail!("there is no file or folder {}", source.display());
-        }
+        source::check_model(source)?;
         if source.is_dir() {
             let file = source.join(FILE);
             if file.is_file() {

@@ -10,7 +10,8 @@ use emberlite::config::Config;
 use emberlite::store::{Location, S3Settings, Store};
 use emberlite::{adapter, api, telemetry};
 
-use crate::{interrupt, push, trust};
+use crate::pull::Address;
+use crate::{interrupt, push, source, trust};
 
 /// What to serve, and where.
 #[derive(Debug)]
@@ -72,6 +73,9 @@ async fn store(sources: &[String], packed: &Path) -> Result<String> {
     let store = Store::new(Location::Folder(packed.to_owned()));
     let requirements = trust::requirements(&[], None)?;
     for source in sources {
+        if Address::is_meant(source) {
+            source::check_model(Path::new(source))?;
+        }
         if source.contains("://") {
             Location::parse(source, S3Settings::default())?;
             bail!("a store is served alone: got {} sources", sources.len());

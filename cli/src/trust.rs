@@ -11,6 +11,8 @@ use emberlite::telemetry::cold_start::Timeline;
 use emberlite::trust::{Container, Gate, KeyName, KeySource, OpenError, Opened, Requirements, SigningKey, TrustError};
 use zeroize::Zeroizing;
 
+use crate::source;
+
 pub use seal::Seal;
 
 /// What the environment says of packages, with what flags say beside it.
@@ -77,7 +79,7 @@ pub fn gate(requirements: &Requirements) -> Gate {
 /// # Errors
 /// A file that is no intact package, or that there is no key for.
 pub async fn open(file: &Path, gate: &Gate) -> Result<Opened> {
-    let bytes = PackageBytes::map(file).with_context(|| format!("can't read {}", file.display()))?;
+    let bytes = source::bytes_of_package(file)?;
     let opened = open_bytes(bytes, gate).await.map_err(|error| {
         let lacks_key = matches!(error, OpenError::Trust(TrustError::NoKey { .. }));
         let error = anyhow!(error);

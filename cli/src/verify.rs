@@ -16,11 +16,12 @@ mod thresholds;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use emberlite::model::{Model, Package, PackageBytes};
+use emberlite::model::Model;
 
 use crate::data::{Columns, Data};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
+use crate::source;
 
 pub use answers::{Answers, Classes, Passage};
 pub use comparison::{
@@ -65,9 +66,8 @@ pub struct Request {
 pub fn verify(request: Request) -> Result<Report> {
     let progress = Progress::start("opening the package");
     let file = request.package.display().to_string();
-    let bytes = PackageBytes::map(&request.package).with_context(|| format!("can't read {file}"))?;
-    let package = Package::open(bytes).with_context(|| file.clone())?;
-    let packed = Model::load(&package).with_context(|| file.clone())?;
+    let package = source::package(&request.package)?;
+    let packed = Model::load(&package).with_context(|| file)?;
     let file_bytes = size(&request.recipe.model);
 
     progress.step("packing the source as it is");

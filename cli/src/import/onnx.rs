@@ -46,6 +46,12 @@ pub(super) fn import(path: &Path, bytes: &[u8]) -> Result<Imported, ImportError>
     if !operators.is_empty() {
         return Err(ImportError::MissingOperators { operators });
     }
+    let beside = path.parent().unwrap_or(Path::new(""));
+    if let Some(missing) = side_files(&proto).into_iter().find(|name| !beside.join(name).is_file()) {
+        let reason =
+            format!("`{}` has weights in `{missing}`, which is not beside it: copy that file too", path.display());
+        return Err(ImportError::Refused { reason });
+    }
     let folder = path.parent().and_then(Path::to_str);
     let parsed = guarded(|| framework.parse(&proto, folder))?;
     if let Some(name) = parsed.unresolved_inputs.first() {

@@ -11,7 +11,7 @@ use emberlite::telemetry::cold_start::{Step, Timeline};
 use emberlite::trust::{Gate, Requirements};
 use serde::Serialize;
 
-use crate::trust;
+use crate::{source, trust};
 
 /// How often the package is loaded after the first time.
 const AGAIN: usize = 10;
@@ -39,7 +39,7 @@ struct LoadStep {
 /// A file that is no intact package, that is refused, or that makes no model.
 pub fn load(file: &Path, requirements: &Requirements) -> Result<Load> {
     let gate = Gate::new(requirements.clone());
-    let bytes = PackageBytes::map(file).with_context(|| format!("can't read {}", file.display()))?;
+    let bytes = source::bytes_of_package(file)?;
     let digest = Digest::of(&bytes);
     let loads: Vec<_> = (0..=AGAIN).map(|_| once(file, &digest, &gate)).collect::<Result<_>>()?;
     let (first, again) = loads.split_first().context("no load")?;

@@ -10,7 +10,7 @@ use ureq::http::StatusCode;
 use super::client::Answer;
 use super::digest::{Hasher, PIECE};
 use super::hub::{Hub, Remote};
-use super::patience::{Failure, Patience, Try};
+use super::patience::{Failure, KEPT, Patience, Try};
 use crate::progress::Progress;
 
 /// How often in a row a file may break off without a single byte.
@@ -64,7 +64,7 @@ impl Download<'_> {
 
     /// Brings a part to its full length.
     fn complete(&self, remote: &Remote, part: &mut Part) -> Result<()> {
-        let mut patience = Patience::of(TRIES);
+        let mut patience = Patience::of(TRIES, KEPT);
         while part.len < remote.size {
             let before = part.len;
             if let Err(failure) = self.go_on(remote, part) {

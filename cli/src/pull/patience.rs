@@ -11,8 +11,9 @@ const LONGEST: Duration = Duration::from_secs(20);
 /// The longest that a hub may ask to wait.
 const LONGEST_ASKED: Duration = Duration::from_secs(600);
 
-const ADVICE: &str = "check the network, and HTTPS_PROXY and NO_PROXY if there is a proxy. What was downloaded is kept: the \
-                      same command goes on from there";
+const NETWORK: &str = "check the network, and HTTPS_PROXY and NO_PROXY if there is a proxy";
+/// As [`NETWORK`], of something that is kept.
+pub(super) const KEPT: &str = "check the network, and run the same command again: what was downloaded is kept";
 
 /// Why something was not had.
 #[derive(Debug)]
@@ -37,11 +38,13 @@ pub(super) type Try<T> = Result<T, Failure>;
 pub(super) struct Patience {
     tries: u32,
     failed: u32,
+    /// What the user can do.
+    advice: &'static str,
 }
 
 impl Patience {
-    pub(super) fn of(tries: u32) -> Self {
-        Self { tries, failed: 0 }
+    pub(super) fn of(tries: u32, advice: &'static str) -> Self {
+        Self { tries, failed: 0, advice }
     }
 
     /// Something came: what failed before does not count any more.
@@ -60,7 +63,7 @@ impl Patience {
         };
         self.failed += 1;
         if self.failed >= self.tries {
-            return Err(Error::msg(format!("{reason}, {} times in a row: {ADVICE}", self.failed)));
+            return Err(Error::msg(format!("{reason}, {} times in a row: {}", self.failed, self.advice)));
         }
         let own = (FIRST * 2u32.pow(self.failed.min(16) - 1)).min(LONGEST).mul_f64(0.5 + fastrand::f64());
         let wait = after.unwrap_or(own);
@@ -80,7 +83,7 @@ impl Patience {
 /// # Errors
 /// As [`Patience::wait`].
 pub(super) fn insist<T>(tries: u32, tell: impl Fn(String), mut attempt: impl FnMut() -> Try<T>) -> Result<T> {
-    let mut patience = Patience::of(tries);
+    let mut patience = Patience::of(tries, NETWORK);
     loop {
         match attempt() {
             Ok(done) => return Ok(done),
@@ -116,13 +119,13 @@ mod tests {
     #[test]
     fn it_ends_and_says_how_to_go_on() {
         let told = insist(2, drop, || -> Try<()> { Err(passing()) }).unwrap_err().to_string();
-        assert!(told.starts_with("it broke off, 2 times in a row") && told.contains("the same command"), "{told}");
+        assert!(told.starts_with("it broke off, 2 times in a row") && told.contains("network"), "{told}");
     }
 
     #[test]
     fn a_hub_that_asks_for_an_hour_is_not_waited_for() {
         let failure = Failure::Passing { reason: "too many".to_owned(), after: Some(Duration::from_secs(3600)) };
-        let told = Patience::of(5).wait(failure, drop).unwrap_err().to_string();
+        let told = Patience::of(5, NETWORK).wait(failure, drop).unwrap_err().to_string();
         assert!(told.contains("3600 s"), "{told}");
     }
 }

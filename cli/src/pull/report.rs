@@ -15,8 +15,12 @@ impl fmt::Display for Pulled {
         let all = size(&mut files.iter().map(|file| file.bytes));
         writeln!(f, "{}: {source} at {commit}, {} files, {all}", folder.display(), files.len())?;
         let new: Vec<_> = files.iter().filter(|file| file.downloaded).collect();
-        let there = if new.len() < files.len() { ", the others were there" } else { "" };
-        writeln!(f, "  downloaded  {} files, {}{there}", new.len(), size(&mut new.iter().map(|file| file.bytes)))?;
+        if new.is_empty() {
+            writeln!(f, "  downloaded  nothing: all were there")?;
+        } else {
+            let there = if new.len() < files.len() { ", the others were there" } else { "" };
+            writeln!(f, "  downloaded  {} files, {}{there}", new.len(), size(&mut new.iter().map(|file| file.bytes)))?;
+        }
         if !left_out.is_empty() {
             let mut largest: Vec<_> = left_out.iter().collect();
             largest.sort_by_key(|file| std::cmp::Reverse(file.bytes));

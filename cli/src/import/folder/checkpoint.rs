@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::error::FolderError;
 use super::settings::json;
+use crate::source::stands_in;
 
 /// Weights in one file.
 pub(in crate::import) const FILE: &str = "model.safetensors";
@@ -147,7 +148,10 @@ impl File {
         };
         match SafeTensors::read_metadata(&bytes) {
             Ok((header, metadata)) => Ok(Self { path, bytes, start: header + size_of::<u64>(), metadata }),
-            Err(error) => Err(FolderError::Broken { path, reason: error.to_string() }),
+            Err(error) => {
+                let reason = stands_in(&bytes).map_or_else(|| error.to_string(), |what| format!("it is {what}"));
+                Err(FolderError::Broken { path, reason })
+            }
         }
     }
 }
