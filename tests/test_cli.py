@@ -30,7 +30,9 @@ def assert_refused(done, *words: str) -> None:
 # Help and reports
 
 
-@pytest.mark.parametrize("command", ["pack", "inspect", "push", "serve", "bench", "pull", "completions"])
+@pytest.mark.parametrize(
+    "command", ["pack", "inspect", "verify", "push", "serve", "bench", "pull", "completions", "keygen", "sign"]
+)
 def test_every_command_has_help(emberlite, command):
     done = emberlite(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")

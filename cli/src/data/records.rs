@@ -3,6 +3,9 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value};
 
+/// What some programs begin a file with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The records of a file.
 #[derive(Debug)]
 pub(super) struct Records {
@@ -29,6 +32,7 @@ impl Records {
     /// # Errors
     /// What is no such file, by its line.
     pub(super) fn read(content: &[u8], ending: &str) -> Result<Self> {
+        let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
         match ending {
             "csv" => Self::table(content, b','),
             "tsv" => Self::table(content, b'\t'),

@@ -60,7 +60,9 @@ fn a_table_has_its_text_and_label_where_their_names_tell() {
     let data = read("a.csv", table, "intents").unwrap();
     assert_eq!(texts(&data), [("line 2", "My card,\nwhere?", class("card_arrival")), ("line 4", "Hello", None)]);
     assert_eq!(data.labelled(), 1);
-    let windows = read("a.csv", &table.replace('\n', "\r\n"), "intents").unwrap();
+    let windows =
+        format!("\u{feff}{}", table.replace("id,", "").replace("1,", "").replace("2,", "").replace('\n', "\r\n"));
+    let windows = read("a.csv", &windows, "intents").unwrap();
     assert_eq!(windows.examples.iter().map(|example| example.name.as_str()).collect::<Vec<_>>(), ["line 2", "line 4"]);
     let table = "question\tmeant\nMy card\tcard arrival\n";
     let data = read_as("a.tsv", table, &columns(Some("question"), Some("meant")), &manifest("intents")).unwrap();

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::answers::{self, Answers};
 use super::statistics::percentile;
-use crate::data::{Data, Kind};
+use crate::data::{Data, Example, Input, Kind};
 use crate::progress::Progress;
 
 /// How many examples are asked at once.
@@ -20,6 +20,8 @@ const WARM: usize = 2;
 const PROMPT: usize = 128;
 /// How many tokens come after it.
 const TOKENS: usize = 32;
+/// A side that wins so many of the rounds is faster.
+const TOLD: f64 = 0.75;
 /// So long each row is measured at most, when it has been measured five times.
 const SECONDS: f64 = 4.0;
 const LEAST_ROUNDS: usize = 5;
@@ -37,6 +39,8 @@ pub struct Timing {
     pub source: Spread,
     /// The package.
     pub packed: Spread,
+    /// In which part of the rounds the package was faster.
+    pub faster: f64,
 }
 
 /// Times of the same work, in milliseconds.
@@ -51,10 +55,10 @@ pub struct Spread {
 }
 
 impl Timing {
-    /// How often faster the package is; 1 where the middle halves of both overlap, so that it can't be told.
+    /// How often faster the package is; 1 where it won too few of the rounds, or lost too few, for a difference to be told.
     pub fn speed(&self) -> f64 {
-        let apart = self.packed.high_ms < self.source.low_ms || self.source.high_ms < self.packed.low_ms;
-        if apart { self.source.median_ms / self.packed.median_ms.max(f64::MIN_POSITIVE) } else { 1.0 }
+        let told = self.faster >= TOLD || self.faster <= 1.0 - TOLD;
+        if told { self.source.median_ms / self.packed.median_ms.max(f64::MIN_POSITIVE) } else { 1.0 }
     }
 }
 
@@ -79,7 +83,7 @@ pub fn measure(source: &Model, packed: &Model, data: &Data, rounds: usize, progr
     let mut timings = Vec::new();
     for count in BATCHES.into_iter().filter(|count| *count <= data.examples.len()) {
         progress.count(format!("measuring {count} at once"), rounds);
-        let examples = data.clone().spread(count);
+        let examples = typical(data, count);
         let ask = |model: &Model| Answers::of(model, &examples, &Progress::silent()).map(drop);
         let (before, after) = in_turns(rounds, progress, || ask(source), || ask(packed))?;
         let what = if count == 1 { "1 example".to_owned() } else { format!("{count} examples at once") };
@@ -88,8 +92,22 @@ pub fn measure(source: &Model, packed: &Model, data: &Data, rounds: usize, progr
     Ok(timings)
 }
 
+/// So many of the examples, evenly from the shortest to the longest; a single one is of middle length.
+fn typical(data: &Data, count: usize) -> Data {
+    let mut order: Vec<&Example> = data.examples.iter().collect();
+    order.sort_by_key(|example| match &example.input {
+        Input::Text(text) => text.len(),
+        Input::Pair(first, second) => first.len() + second.len(),
+        Input::Payload(_) => 0,
+    });
+    let place = |index: usize| (2 * index + 1) * order.len() / (2 * count);
+    Data { name: data.name.clone(), examples: (0..count).map(|index| order[place(index)].clone()).collect() }
+}
+
 fn timing(what: String, count: usize, source: &[f64], packed: &[f64]) -> Timing {
-    Timing { what, count, rounds: source.len(), source: Spread::of(source), packed: Spread::of(packed) }
+    let wins = source.iter().zip(packed).filter(|(source, packed)| packed < source).count();
+    let faster = wins as f64 / source.len().max(1) as f64;
+    Timing { what, count, rounds: source.len(), source: Spread::of(source), packed: Spread::of(packed), faster }
 }
 
 /// Milliseconds of either work; they take turns at going first.
@@ -178,5 +196,28 @@ impl<'a> Side<'a> {
             self.decoder.run(&mut [chunk])?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn examples_that_are_timed_are_of_every_length() {
+        let example = |len: usize| Example { name: len.to_string(), input: Input::Text("a".repeat(len)), label: None };
+        let data = Data { name: String::new(), examples: [9, 1, 5, 3, 7].map(example).to_vec() };
+        let names = |count| typical(&data, count).examples.into_iter().map(|example| example.name).collect::<Vec<_>>();
+        assert_eq!(names(1), ["5"]);
+        assert_eq!(names(2), ["3", "7"]);
+        assert_eq!(names(5), ["1", "3", "5", "7", "9"]);
+    }
+
+    #[test]
+    fn a_side_that_wins_now_and_then_is_not_faster() {
+        let speed = |packed: [f64; 4]| timing(String::new(), 1, &[10.0, 12.0, 8.0, 10.0], &packed).speed();
+        assert_eq!(speed([5.0, 6.0, 4.0, 5.0]), 2.0);
+        assert_eq!(speed([5.0, 15.0, 4.0, 15.0]), 1.0);
+        assert_eq!(speed([20.0, 24.0, 16.0, 20.0]), 0.5);
     }
 }

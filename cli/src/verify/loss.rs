@@ -35,7 +35,8 @@ impl Comparison {
             Outcome::Values(values) => (values.relative_error, "relative RMS error"),
             Outcome::Tokens(tokens) => (tokens.growth, "perplexity growth"),
         };
-        Loss { value: value.max(0.0), what }
+        // What is no number is no small loss.
+        Loss { value: if value.is_nan() { f64::INFINITY } else { value.max(0.0) }, what }
     }
 }
 

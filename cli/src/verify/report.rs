@@ -157,7 +157,7 @@ impl fmt::Display for Report {
         writeln!(f, "{}", figures::sentence(self))?;
         for Figure { name, source, packed, note } in figures::of(&self.comparison) {
             let values = if source.is_empty() { packed } else { format!("{source} -> {packed}") };
-            writeln!(f, "  {name:<22} {values:<20} {note}")?;
+            writeln!(f, "{}", format!("  {name:<22} {values:<20} {note}").trim_end())?;
         }
         let sizes = (bytes(self.source.package_bytes as f64), bytes(self.package.package_bytes as f64));
         writeln!(f, "  {:<22} {:<20} {:.3} of it", "size", format!("{} -> {}", sizes.0, sizes.1), self.size())?;

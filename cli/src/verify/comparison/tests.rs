@@ -96,6 +96,22 @@ fn numbers_are_compared_in_parts_of_their_size() {
 }
 
 #[test]
+fn what_is_no_number_any_more_is_no_small_loss() {
+    let loss = |after: f64| {
+        let (source, packed) =
+            (Answers::Values(vec![vec![1.0], vec![f64::NAN]]), Answers::Values(vec![vec![after], vec![f64::NAN]]));
+        Comparison::new(&source, &packed, &data(vec![None, None])).unwrap().loss().value
+    };
+    assert_eq!((loss(1.0), loss(f64::NAN)), (0.0, f64::INFINITY));
+    let tokens = |loss| Answers::Tokens {
+        passages: vec![Passage { name: String::new(), text: String::new(), predicted: 1 }],
+        predictions: Predictions::of_losses(&[loss]),
+    };
+    let comparison = Comparison::new(&tokens(1.0), &tokens(f64::NAN), &data(vec![None])).unwrap();
+    assert_eq!(comparison.loss().value, f64::INFINITY);
+}
+
+#[test]
 fn answers_of_two_kinds_or_of_other_data_are_no_comparison() {
     let labels = Answers::Labels(vec![classes("a", 0.9)]);
     let values = Answers::Values(vec![vec![1.0]]);

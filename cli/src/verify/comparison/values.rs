@@ -55,9 +55,14 @@ pub(super) fn compare(source: &[Vec<f64>], packed: &[Vec<f64>], data: &Data) -> 
     Ok((Outcome::Values(outcome), worst))
 }
 
-/// How far two numbers are apart; no distance lies between two that are no numbers.
+/// How far two numbers are apart: infinitely where one of them is none, and not at all where both are.
 fn difference(a: f64, b: f64) -> f64 {
-    if a == b || (a.is_nan() && b.is_nan()) { 0.0 } else { (a - b).abs() }
+    match (a.is_nan(), b.is_nan()) {
+        (true, true) => 0.0,
+        (false, false) if a == b => 0.0,
+        (false, false) => (a - b).abs(),
+        _ => f64::INFINITY,
+    }
 }
 
 fn shown(numbers: &[f64]) -> String {

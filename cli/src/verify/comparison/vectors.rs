@@ -80,9 +80,8 @@ pub(super) fn compare(source: &[Vec<Vec<f32>>], packed: &[Vec<Vec<f32>>], data: 
     } else {
         each_with_each(source, packed, data, &mut outcome);
         let changed = |(example, distance): (_, f64)| {
-            let answer = |side: &str| format!("the {side}'s vector");
-            (distance > 0.0)
-                .then(|| Case::new(example, answer("source"), format!("cosine {:.5}", 1.0 - distance), distance))
+            let shown = |cosine: f64| format!("cosine {cosine:.5}");
+            (distance > 0.0).then(|| Case::new(example, shown(1.0), shown(1.0 - distance), distance))
         };
         data.examples.iter().zip(cosines.iter().map(|cosine| 1.0 - cosine)).filter_map(changed).collect()
     };

@@ -46,6 +46,7 @@ struct View<'a> {
     layers: Option<Layers>,
     plot: Option<Plot>,
     examples: String,
+    labelled: String,
 }
 
 impl<'a> View<'a> {
@@ -69,6 +70,7 @@ impl<'a> View<'a> {
             timings: timings(&report.latency),
             layers: report.quantization.as_ref().map(Layers::of),
             plot: report.frontier.as_ref().and_then(Plot::of),
+            labelled: count(report.comparison.labelled),
             examples: of_many(report.comparison.examples, "example", "examples"),
             report,
         }

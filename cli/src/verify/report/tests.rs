@@ -54,6 +54,7 @@ fn report() -> Report {
         rounds: 30,
         source: spread(4.0),
         packed: spread(2.0),
+        faster: 1.0,
     };
     let layer = |index: usize| QuantizedLayer {
         name: format!("layer.{index}.{hostile}"),
