@@ -149,8 +149,12 @@ def test_what_is_damaged_is_not_signed(emberlite, pack, keys, tmp_path):
     assert (tmp_path / "broken.ember").read_bytes() == broken
 
 
-def test_a_function_takes_what_a_trusted_key_signed(asked, pack, keys):
+def test_a_function_takes_what_a_trusted_key_signed(asked, pack, keys, emberlite, predict_server, tmp_path):
     signed = pack("signed", "--sign", "release.key")
+    emberlite.json("push", "signed.ember", "--store", "log")
+    server = predict_server(EMBER_STORE=str(tmp_path / "log"), EMBER_TRUSTED_KEYS=keys.trusted())
+    assert_right(server.predict("diagnosis", ROW))
+    assert server.wait_for_record(signed_by="release")["package"] == digest(signed)
     assert_right(asked(signed, EMBER_TRUSTED_KEYS=f"{keys.trusted('stranger')},{keys.trusted()}"))
     assert_right(asked(signed))
     assert_right(asked(pack("plain"), EMBER_TRUSTED_KEYS=keys.trusted(), EMBER_REQUIRE_SIGNATURE="0"))

@@ -59,7 +59,7 @@ pub fn keygen(request: &Request) -> Result<Keygen> {
         return Ok(Keygen { key_file, made: Made::Encryption { key_id: key.id() } });
     }
     let (key, public_file) = (SigningKey::generate()?, file("pub"));
-    let public_key = key.public()?;
+    let public_key = key.public();
     let about = format!(
         "# A key that packages of Emberlite are signed with. Keep it secret; what others trust is\n# {name}={public_key}\n"
     );

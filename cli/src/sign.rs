@@ -66,7 +66,7 @@ pub fn sign(request: &Request) -> Result<Signed> {
         file,
         model,
         digest: Digest::of(&bytes),
-        public_key: key.public()?,
+        public_key: key.public(),
         signed_by,
         encrypted_with: opened.container.map(|container| container.key().clone()),
     })

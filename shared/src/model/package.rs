@@ -200,11 +200,10 @@ impl Package {
     /// The file with a signature more, or with the same bytes where this key has signed it before.
     ///
     /// # Errors
-    /// As [`Package::check_sections`], or a key that can't sign: what does not hold is not signed.
+    /// As [`Package::check_sections`], for what does not hold is not signed; or too many signatures.
     pub fn signed(&self, key: &SigningKey) -> Result<Vec<u8>, PackageError> {
         self.check_sections()?;
-        let unusable = |error: &dyn std::fmt::Display| PackageError::Manifest(error.to_string());
-        let signature = key.sign(&self.manifest_digest).map_err(|error| unusable(&error))?;
+        let signature = key.sign(&self.manifest_digest);
         let mut signatures = self.signatures.clone();
         signatures.retain(|other| other.key != signature.key);
         signatures.push(signature);
@@ -216,7 +215,8 @@ impl Package {
             .map_err(|error| PackageError::NotAPackage(error.to_string()))?;
         let manifest = metadata.metadata().as_ref().and_then(|texts| texts.get("manifest")).map_or("", String::as_str);
         let slots = layout::slots(&self.manifest.sections).ok_or(PackageError::Header("its sizes overflow"))?;
-        let mut file = layout::header(manifest, &signatures, &slots).map_err(|error| unusable(&error))?;
+        let mut file =
+            layout::header(manifest, &signatures, &slots).map_err(|error| PackageError::Manifest(error.to_string()))?;
         file.extend_from_slice(&self.bytes[start + 8..]);
         Ok(file)
     }

@@ -52,7 +52,12 @@ impl Requirements {
         }
         let trusted = self.trusted.to_string();
         match self.standing(package) {
-            Standing::Trusted(_) => Ok(package.check_sections()?),
+            Standing::Trusted(key) => {
+                package.check_sections()?;
+                let (model, digest) = (&package.manifest().name, package.digest());
+                tracing::info!(%model, package = %digest, signed_by = %key, "package signed by a trusted key");
+                Ok(())
+            }
             Standing::Unsigned => Err(TrustError::Unsigned { trusted }.into()),
             Standing::Unknown(signers) => {
                 let signers = signers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

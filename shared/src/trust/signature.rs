@@ -22,7 +22,10 @@ pub struct PublicKey([u8; 32]);
 
 /// The key that packages are signed with.
 #[derive(Debug)]
-pub struct SigningKey(Secret);
+pub struct SigningKey {
+    secret: Secret,
+    pair: Ed25519KeyPair,
+}
 
 /// A signature of a package, and the key that checks it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +55,7 @@ impl SigningKey {
     /// # Errors
     /// A system without random numbers.
     pub fn generate() -> Result<Self, KeyError> {
-        Secret::random().map(Self)
+        Self::of(Secret::random()?)
     }
 
     /// Reads the text of a key's file.
@@ -60,37 +63,32 @@ impl SigningKey {
     /// # Errors
     /// A text without a key, or with one of another kind.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        Secret::parse(text, Secret::SIGNING).map(Self)
+        Self::of(Secret::parse(text, Secret::SIGNING)?)
+    }
+
+    fn of(secret: Secret) -> Result<Self, KeyError> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(secret.bytes());
+        let pair = pair.map_err(|_| KeyError::Malformed { prefix: Secret::SIGNING })?;
+        Ok(Self { secret, pair })
     }
 
     /// The line that a key's file holds.
     pub fn to_text(&self) -> Zeroizing<String> {
-        self.0.to_text(Secret::SIGNING)
+        self.secret.to_text(Secret::SIGNING)
     }
 
     /// The public half.
-    ///
-    /// # Errors
-    /// A key that makes no pair, which no 32 bytes do.
-    pub fn public(&self) -> Result<PublicKey, KeyError> {
-        let public = self.pair()?.public_key().as_ref().try_into().map(PublicKey);
-        public.map_err(|_| KeyError::Malformed { prefix: Secret::SIGNING })
+    pub fn public(&self) -> PublicKey {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(self.pair.public_key().as_ref());
+        PublicKey(bytes)
     }
 
     /// Signs the package whose manifest has this digest.
-    ///
-    /// # Errors
-    /// As [`SigningKey::public`].
-    pub fn sign(&self, manifest: &Digest) -> Result<Signature, KeyError> {
-        let signed = self.pair()?.sign(&message(manifest));
-        let bytes = signed.as_ref().try_into().map(SignatureBytes);
-        let signature = bytes.map_err(|_| KeyError::Malformed { prefix: Secret::SIGNING })?;
-        Ok(Signature { key: self.public()?, signature })
-    }
-
-    fn pair(&self) -> Result<Ed25519KeyPair, KeyError> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(self.0.bytes());
-        pair.map_err(|_| KeyError::Malformed { prefix: Secret::SIGNING })
+    pub fn sign(&self, manifest: &Digest) -> Signature {
+        let mut bytes = [0; 64];
+        bytes.copy_from_slice(self.pair.sign(&message(manifest)).as_ref());
+        Signature { key: self.public(), signature: SignatureBytes(bytes) }
     }
 }
 
@@ -167,26 +165,26 @@ mod tests {
     #[test]
     fn a_seed_has_the_public_key_that_rfc_8032_says() {
         let key = SigningKey::parse("nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=").unwrap();
-        assert_eq!(key.public().unwrap().to_string(), "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=");
+        assert_eq!(key.public().to_string(), "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=");
     }
 
     #[test]
     fn a_signature_is_of_one_manifest_and_by_one_key() {
         let (key, other) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
         let (manifest, another) = (Digest::of(b"one"), Digest::of(b"another"));
-        let signature = key.sign(&manifest).unwrap();
+        let signature = key.sign(&manifest);
         assert!(signature.is_of(&manifest) && !signature.is_of(&another));
-        let stolen = Signature { key: other.public().unwrap(), ..signature.clone() };
+        let stolen = Signature { key: other.public(), ..signature.clone() };
         assert!(!stolen.is_of(&manifest));
-        assert_eq!(key.sign(&manifest).unwrap(), signature, "signing again changes nothing");
+        assert_eq!(key.sign(&manifest), signature, "signing again changes nothing");
     }
 
     #[test]
     fn a_signature_of_the_bare_digest_is_none_of_a_package() {
         let key = SigningKey::generate().unwrap();
         let manifest = Digest::of(b"manifest");
-        let bare = key.pair().unwrap().sign(manifest.as_bytes());
+        let bare = key.pair.sign(manifest.as_bytes());
         let signature = SignatureBytes(bare.as_ref().try_into().unwrap());
-        assert!(!Signature { key: key.public().unwrap(), signature }.is_of(&manifest));
+        assert!(!Signature { key: key.public(), signature }.is_of(&manifest));
     }
 }

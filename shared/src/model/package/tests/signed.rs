@@ -16,7 +16,7 @@ fn a_signed_package_is_the_same_package_with_its_signatures() {
     let other = SigningKey::generate().unwrap();
     let once = Package::open(signed().into()).unwrap();
     let twice = Package::open(once.signed(&other).unwrap().into()).unwrap();
-    let mut expected = [KEY.public().unwrap(), other.public().unwrap()];
+    let mut expected = [KEY.public(), other.public()];
     expected.sort();
     assert_eq!(twice.signatures().iter().map(|signature| signature.key).collect::<Vec<_>>(), expected);
     let unsigned = Package::open(written().into()).unwrap();
@@ -48,7 +48,7 @@ fn the_signature_of_another_package_is_refused() {
     package.signatures = Package::open(other.into()).unwrap().signatures;
     // The key that signs now stands beside the signature that was moved.
     let moved = package.signed(&SigningKey::generate().unwrap()).unwrap();
-    let key = KEY.public().unwrap().to_string();
+    let key = KEY.public().to_string();
     assert_eq!(Package::open(moved.into()).unwrap_err(), PackageError::Signature(key));
 }
 
