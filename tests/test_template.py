@@ -100,6 +100,21 @@ def test_the_role_may_read_packages_and_write_its_log_and_nothing_else(template)
     assert all(statement["Effect"] == "Allow" for statement in statements(role))
 
 
+def test_the_key_of_packages_is_optional_and_only_decrypts_them(template, binaries):
+    parameters = template["Parameters"]
+    names = ("TrustedKeys", "PackageKeyArn", "RequireEncryption")
+    assert [parameters[name]["Default"] for name in names] == ["", "", "0"]
+    policy = template["Resources"]["DecryptPackages"]
+    assert policy["Condition"] == "HasPackageKey"
+    assert policy["Properties"]["Roles"] == [{"Ref": "FunctionRole"}, {"Ref": "ConsumeRole"}]
+    [statement] = policy["Properties"]["PolicyDocument"]["Statement"]
+    assert (statement["Action"], statement["Resource"]) == ("kms:Decrypt", {"Ref": "PackageKeyArn"})
+    assert statement["Condition"] == {"Null": {"kms:EncryptionContext:emberlite:model": "false"}}
+    variables = template["Globals"]["Function"]["Environment"]["Variables"]
+    said = subprocess.run([binaries.functions["embed"], "--help"], capture_output=True, text=True, check=True).stdout
+    assert all(f"  {name} " in said for name in variables)
+
+
 @pytest.mark.parametrize("bucket", ["Packages", "Work"])
 def test_a_bucket_is_private_encrypted_versioned_and_kept(template, bucket):
     bucket = template["Resources"][bucket]

@@ -59,6 +59,15 @@ const REWRITES: [Rewrite; 12] = [
     Rewrite { name: "mask", rule: Rule::Graph(mask::masks) },
 ];
 
+/// The rewrites that fit any graph: they look at nothing but a layer and what is next to it.
+const LAYERS: [Rewrite; 5] = [
+    Rewrite { name: "activation", rule: Rule::Node(activate::pieces) },
+    Rewrite { name: "linear", rule: Rule::Node(linear::product_in_place) },
+    Rewrite { name: "linear_activation", rule: Rule::Node(linear::activation) },
+    Rewrite { name: "linear_residual", rule: Rule::Node(linear::residual) },
+    Rewrite { name: "norm", rule: Rule::Node(norm::norm) },
+];
+
 impl Rewrite {
     /// Applies the rule until it fits nowhere; gives how often it did.
     fn apply(self, model: &mut TypedModel) -> TractResult<usize> {
@@ -114,8 +123,20 @@ impl FuseReport {
 /// # Errors
 /// A patch that tract refuses, after which the graph is of no use.
 pub fn fuse(model: &mut TypedModel) -> TractResult<FuseReport> {
+    apply(&REWRITES, model)
+}
+
+/// As [`fuse`], but only linear layers and norms, with what belongs to them: what a model of tensors has.
+///
+/// # Errors
+/// As [`fuse`].
+pub fn fuse_layers(model: &mut TypedModel) -> TractResult<FuseReport> {
+    apply(&LAYERS, model)
+}
+
+fn apply(rewrites: &[Rewrite], model: &mut TypedModel) -> TractResult<FuseReport> {
     let mut report = FuseReport::default();
-    for rewrite in REWRITES {
+    for rewrite in rewrites {
         let applied = rewrite.apply(model)?;
         if applied > 0 {
             report.rewrites.insert(rewrite.name, applied);

@@ -4,6 +4,7 @@ mod generate;
 mod load;
 mod parts;
 mod text;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,21 +12,23 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use emberlite::model::{Digest, Manifest, Role};
+use emberlite::trust::Requirements;
 use serde::Serialize;
 
 use crate::pack::{Checked, Quantized};
 use crate::recipe::Recipe;
-use crate::source;
 use generate::GeneratePart;
 pub use load::{Load, load};
-use parts::Parts;
+pub(crate) use parts::Parts;
 use text::TextPart;
+use trust::TrustPart;
 
 /// What a package holds.
 #[derive(Debug, Serialize)]
 pub struct Inspection {
     digest: Digest,
     package_bytes: usize,
+    trust: TrustPart,
     manifest: Manifest,
     /// How often each operator stands in the graph.
     operators: BTreeMap<String, usize>,
@@ -41,12 +44,14 @@ struct Section {
     bytes: usize,
 }
 
-/// Opens a package file and reads all it says.
+/// Opens a package file and reads all it says; `requirements` decrypt it, and judge it.
 ///
 /// # Errors
-/// A file that is no intact package.
-pub fn inspect(file: &Path) -> Result<Inspection> {
-    let package = source::package(file)?;
+/// A file that is no intact package, or that there is no key for.
+pub fn inspect(file: &Path, requirements: &Requirements) -> Result<Inspection> {
+    let opened = crate::trust::wait(crate::trust::open(file, &crate::trust::gate(requirements)))?;
+    let trust = TrustPart::of(&opened, requirements);
+    let package = opened.package;
     let graph = package.read_graph().with_context(|| file.display().to_string())?;
     let mut operators = BTreeMap::new();
     for node in graph.nodes() {
@@ -64,6 +69,7 @@ pub fn inspect(file: &Path) -> Result<Inspection> {
     sections.sort_by_key(|section| std::cmp::Reverse(section.bytes));
     let parts = Parts::of(&package, &graph);
     Ok(Inspection {
+        trust,
         digest: *package.digest(),
         package_bytes: package.size_bytes(),
         manifest: package.manifest().clone(),
@@ -76,10 +82,10 @@ pub fn inspect(file: &Path) -> Result<Inspection> {
 /// The recipe that a package carries, as a `pack.toml`.
 ///
 /// # Errors
-/// A file that is no intact package, or a package without a recipe.
-pub fn recipe(file: &Path) -> Result<String> {
-    let package = source::package(file)?;
-    let recipe = Recipe::of(package.manifest()).with_context(|| file.display().to_string())?;
+/// A file that is no intact package, or that there is no key for, or a package without a recipe.
+pub fn recipe(file: &Path, requirements: &Requirements) -> Result<String> {
+    let opened = crate::trust::wait(crate::trust::open(file, &crate::trust::gate(requirements)))?;
+    let recipe = Recipe::of(opened.package.manifest()).with_context(|| file.display().to_string())?;
     toml::to_string(&recipe).context("the recipe can't be written as TOML")
 }
 
@@ -106,6 +112,7 @@ impl fmt::Display for Inspection {
         if !manifest.licence.is_empty() {
             writeln!(f, "  licence   {}", manifest.licence)?;
         }
+        write!(f, "\nTrust\n{}", self.trust)?;
         writeln!(f, "\nInputs")?;
         for input in &manifest.inputs {
             writeln!(f, "  {:<28} {:<6} {}", input.name, input.dtype, input.shape_text())?;

@@ -16,13 +16,15 @@ use emberlite::model::{ModelName, Task};
 use emberlite::ops::Pooling;
 use emberlite::store::{Location, S3Settings, Store};
 use emberlite::telemetry::cold_start;
+use emberlite_cli::data::Columns;
 use emberlite_cli::pack::{self, Report, Request};
 use emberlite_cli::prune;
 use emberlite_cli::pull::Address;
 use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
-use emberlite_cli::{bench, inspect, interrupt, progress, pull, push, serve, source};
+use emberlite_cli::verify::{self, Settings, Thresholds, report};
+use emberlite_cli::{bench, inspect, interrupt, keygen, progress, pull, push, serve, sign, source, trust};
 use serde::Serialize;
 
 /// Serves small models from serverless functions: pack a model into one file, push it to a store, try it on a page.
@@ -42,6 +44,12 @@ enum Action {
     Pack(Box<Pack>),
     /// Show what is in a package
     Inspect(Inspect),
+    /// Make a key to sign packages with, or to encrypt them with
+    Keygen(Keygen),
+    /// Add a signature to a package
+    Sign(sign::Request),
+    /// Compare a package with the model it was made from, and refuse it where it lost too much
+    Verify(Box<Verify>),
     /// Put a package into a store and make it the one in force
     Push(Push),
     /// Serve models on one port, with a page to try them
@@ -92,6 +100,8 @@ struct Pack {
     prune: Vec<prune::Step>,
     #[command(flatten)]
     texts: Texts,
+    #[command(flatten)]
+    seal: trust::Seal,
     /// A JSON file whose value goes into a request's "input": the package must answer it as the model does (repeatable)
     #[arg(long)]
     input: Vec<PathBuf>,
@@ -165,9 +175,64 @@ struct Inspect {
     /// Print the recipe that it was packed by: a pack.toml that gives it again
     #[arg(long, conflicts_with_all = ["load", "json"])]
     recipe: bool,
+    /// A key to trust: a .pub file of `emberlite keygen`, NAME=KEY, or a public key (repeatable) [default:
+    /// EMBER_TRUSTED_KEYS]
+    #[arg(long, value_name = "KEY")]
+    trust: Vec<String>,
+    /// What decrypts the package: a key's file, env:NAME or kms:KEY [default: EMBER_PACKAGE_KEY]
+    #[arg(long)]
+    key: Option<String>,
     /// Print as JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Keygen {
+    #[command(flatten)]
+    request: keygen::Request,
+    /// Print what was made as JSON, without what is secret
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Verify {
+    /// What the package was made from: a model file, a recipe, the folder of one, or a Hugging Face folder
+    source: PathBuf,
+    /// The package (.ember)
+    package: PathBuf,
+    /// The recipe for a model file that has none beside it
+    #[arg(long)]
+    recipe: Option<PathBuf>,
+    /// The examples: a .csv, .tsv or .jsonl file, a folder of images, or a plain text, a line each (for a language model as a
+    /// whole) [default: built-in sentences or random inputs]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The column or field that holds the text [default: text, input, or the only one]
+    #[arg(long, value_name = "NAME")]
+    column: Option<String>,
+    /// The column or field that holds what the model should answer [default: label, category, intent, class or target;
+    /// score for pairs]
+    #[arg(long, value_name = "NAME")]
+    label: Option<String>,
+    /// The columns of two texts that are compared or judged together [default: sentence1 and sentence2, query and text, …]
+    #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"])]
+    pair: Option<Vec<String>>,
+    /// The most examples to ask, evenly from first to last [default: all]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// How often each work is timed at most; 0 for not at all
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    rounds: usize,
+    /// Write a report as one HTML file
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    thresholds: Thresholds,
 }
 
 #[derive(Debug, Args)]
@@ -180,6 +245,10 @@ struct Push {
     store: String,
     #[command(flatten)]
     s3: S3,
+    /// What looks into an encrypted package before it is pushed: a key's file, env:NAME or kms:KEY [default:
+    /// EMBER_PACKAGE_KEY]
+    #[arg(long)]
+    key: Option<String>,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
@@ -229,6 +298,9 @@ struct Bench {
     /// How many threads compute [default: EMBER_THREADS, else the machine's cores]
     #[arg(long, value_name = "N", value_parser = parse_count)]
     threads: Option<usize>,
+    /// What decrypts the package: a key's file, env:NAME or kms:KEY [default: EMBER_PACKAGE_KEY]
+    #[arg(long)]
+    key: Option<String>,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -305,9 +377,19 @@ fn run(action: Action) -> Result<()> {
     engine::prepare(threads, isa);
     match action {
         Action::Pack(args) => pack(*args),
-        Action::Inspect(args) if args.recipe => write_line(&inspect::recipe(&args.file)?),
-        Action::Inspect(args) if args.load => print(&inspect::load(&args.file)?, args.json),
-        Action::Inspect(args) => print(&inspect::inspect(&args.file)?, args.json),
+        Action::Inspect(args) => {
+            let requirements = trust::requirements(&args.trust, args.key.as_deref())?;
+            if args.recipe {
+                return write_line(&inspect::recipe(&args.file, &requirements)?);
+            }
+            if args.load {
+                return print(&inspect::load(&args.file, &requirements)?, args.json);
+            }
+            print(&inspect::inspect(&args.file, &requirements)?, args.json)
+        }
+        Action::Keygen(args) => print(&keygen::keygen(&args.request)?, args.json),
+        Action::Sign(request) => print(&sign::sign(&request)?, request.json),
+        Action::Verify(args) => verify(*args),
         Action::Push(args) => push(args),
         Action::Serve(args) => runtime()?.block_on(serve::serve(serve::Request {
             sources: args.sources,
@@ -337,6 +419,7 @@ fn pack(args: Pack) -> Result<()> {
     if !args.prune.is_empty() {
         recipe.prune = args.prune;
     }
+    args.seal.check()?;
     args.texts.apply(&mut recipe);
     let inputs = args.input.iter().map(|file| {
         let text = fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
@@ -346,17 +429,48 @@ fn pack(args: Pack) -> Result<()> {
         source::check_place(output)?;
     }
     let request = Request { recipe, inputs: inputs.collect::<Result<_>>()? };
-    let packed = pack::pack(&request)?;
+    let packed = args.seal.apply(pack::pack(&request)?)?;
     let output = args.output.unwrap_or_else(|| format!("{}.ember", packed.manifest.name).into());
     pack::save(&packed, &output)?;
     print(&Report::new(&packed, &output), args.json)
+}
+
+fn verify(args: Verify) -> Result<()> {
+    let (recipe, recipe_text) = match &args.recipe {
+        Some(file) => (Recipe { model: args.source, ..Recipe::read(file)? }, Recipe::text(file)),
+        None => (Recipe::find(&args.source)?, Recipe::text(&args.source)),
+    };
+    let said: Settings = recipe.verify.clone();
+    let pair = args.pair.and_then(|pair| <[String; 2]>::try_from(pair).ok()).map(|[first, second]| (first, second));
+    let columns = said.columns();
+    let thresholds = args.thresholds.or(&said.thresholds);
+    let report = verify::verify(verify::Request {
+        recipe,
+        recipe_text,
+        package: args.package,
+        columns: Columns {
+            text: args.column.or(columns.text),
+            label: args.label.or(columns.label),
+            pair: pair.or(columns.pair),
+        },
+        data: args.data.or(said.data),
+        limit: args.limit,
+        rounds: args.rounds,
+        thresholds: thresholds.clone(),
+    })?;
+    if let Some(file) = &args.report {
+        report::write(file, &report)?;
+    }
+    print(&report, args.json)?;
+    Ok(thresholds.check(&report.comparison)?)
 }
 
 fn push(args: Push) -> Result<()> {
     let settings =
         S3Settings { endpoint: args.s3.s3_endpoint, path_style: args.s3.s3_path_style, ..S3Settings::default() };
     let store = Store::new(Location::parse(&args.store, settings)?);
-    let pushed = runtime()?.block_on(push::push(&args.source, &store))?;
+    let requirements = trust::requirements(&[], args.key.as_deref())?;
+    let pushed = runtime()?.block_on(push::push(&args.source, &store, &requirements))?;
     print(&pushed, args.json)
 }
 
@@ -367,6 +481,7 @@ fn measure(args: Bench, threads: usize) -> Result<()> {
         lengths: args.length,
         budget: bench::Budget::of(args.seconds),
         threads,
+        requirements: trust::requirements(&[], args.key.as_deref())?,
     })?;
     print(&measured, args.json)
 }

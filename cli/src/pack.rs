@@ -6,6 +6,7 @@ mod interface;
 mod report;
 pub(crate) mod rows;
 pub(crate) mod samples;
+mod search;
 mod tensors;
 #[cfg(test)]
 mod tests;
@@ -155,6 +156,15 @@ impl Prepared {
     fn shrink(&self, shrink: &Shrink, progress: &Progress) -> Result<Draft> {
         let pruned = self.pruned(&shrink.prune, self.whole(), progress)?;
         self.write(&pruned, &shrink.quantize, Detail::Layers, progress)
+    }
+
+    /// The package of the model with nothing lost: what its source is compared by.
+    fn reference(&self) -> &Draft {
+        match self {
+            Self::Tensors(prepared) => prepared.draft(),
+            Self::Texts(prepared) => prepared.draft(),
+            Self::Language(prepared) => prepared.draft(),
+        }
     }
 
     /// The model with nothing taken out.

@@ -21,7 +21,7 @@ static PLAIN: AtomicBool = AtomicBool::new(false);
 
 /// Shows what is being done until it is dropped; silent where standard error is no terminal.
 #[derive(Debug)]
-pub struct Progress(ProgressBar);
+pub struct Progress(Option<ProgressBar>);
 
 impl Progress {
     /// Starts with a first step.
@@ -33,9 +33,19 @@ impl Progress {
             shown.retain(|bar| bar.upgrade().is_some());
             shown.push(bar.downgrade());
         }
-        let progress = Self(bar);
+        let progress = Self(Some(bar));
         progress.step(step);
         progress
+    }
+
+    /// Shows nothing.
+    pub fn silent() -> Self {
+        Self(None)
+    }
+
+    /// Says more of the step that is being done.
+    pub fn say(&self, what: impl Into<String>) {
+        self.shown(|bar| bar.set_message(what.into()));
     }
 
     /// Goes on to another step.
@@ -55,23 +65,25 @@ impl Progress {
 
     /// One of the parts is done.
     pub fn advance(&self) {
-        self.0.inc(1);
+        self.shown(|bar| bar.inc(1));
     }
 
     /// So many parts or bytes are done.
     pub fn add(&self, done: u64) {
-        self.0.inc(done);
+        self.shown(|bar| bar.inc(done));
     }
 
     /// So many parts or bytes were done already when the step began: they tell nothing of how long the others take.
     pub fn skip(&self, done: u64) {
-        self.0.inc(done);
-        self.0.reset_eta();
+        self.shown(|bar| {
+            bar.inc(done);
+            bar.reset_eta();
+        });
     }
 
     /// So many bytes that were done have to be done again.
     pub fn take_back(&self, lost: u64) {
-        self.0.dec(lost);
+        self.shown(|bar| bar.dec(lost));
     }
 
     /// Tells something above what moves.
@@ -79,27 +91,34 @@ impl Progress {
         if is_plain() {
             drop(writeln!(std::io::stderr(), "{}", line.as_ref()));
         }
-        self.0.println(line);
+        self.shown(|bar| bar.println(line));
     }
 
     fn begin(&self, template: &str, step: String, length: Option<u64>) {
+        let Some(bar) = &self.0 else { return };
         if is_plain() {
             drop(writeln!(std::io::stderr(), "{step}"));
         }
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
-        self.0.set_style(style.with_key("gone", gone).with_key("left", left));
-        self.0.set_message(step);
+        bar.set_style(style.with_key("gone", gone).with_key("left", left));
+        bar.set_message(step);
         match length {
-            Some(length) => self.0.set_length(length),
-            None => self.0.unset_length(),
+            Some(length) => bar.set_length(length),
+            None => bar.unset_length(),
         }
-        self.0.reset();
+        bar.reset();
+    }
+
+    fn shown(&self, change: impl FnOnce(&ProgressBar)) {
+        if let Some(bar) = &self.0 {
+            change(bar);
+        }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        self.shown(ProgressBar::finish_and_clear);
     }
 }
 

@@ -17,6 +17,7 @@ use crate::prune::Step;
 use crate::quantize::Scheme;
 use crate::source;
 use crate::texts::TextFile;
+use crate::verify::Settings;
 
 /// The file that makes a folder a recipe.
 pub const FILE: &str = "pack.toml";
@@ -72,6 +73,9 @@ pub struct Recipe {
     /// The digests of files that are named here, of a recipe that gives one certain package.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<PathBuf, Digest>,
+    /// The data that proves the package, and what it may lose.
+    #[serde(default, skip_serializing_if = "record::is_default")]
+    pub verify: Settings,
     /// Inputs to try the model with; the packer compares their answers before and after too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examples: Vec<Example>,
@@ -171,6 +175,13 @@ impl Recipe {
         Shrink { prune: self.prune.clone(), quantize: self.quantize.clone() }
     }
 
+    /// The same without anything that costs accuracy: its package is what others are held against.
+    #[must_use]
+    pub fn unreduced(self) -> Self {
+        let quantize = QuantizeSettings { scheme: Some(Scheme::None), ..QuantizeSettings::default() };
+        Self { prune: Vec::new(), quantize, vocabulary: None, perplexity: None, files: BTreeMap::new(), ..self }
+    }
+
     /// What is set that only models of texts have.
     pub fn text_settings(&self) -> Vec<&'static str> {
         let set = [
@@ -198,11 +209,18 @@ impl Recipe {
         }
         let folder = file.parent().unwrap_or(Path::new(""));
         let texts = recipe.quantize.calibration.iter_mut().chain(&mut recipe.vocabulary).chain(&mut recipe.perplexity);
-        for path in texts.map(|texts| &mut texts.file).chain([&mut recipe.model]) {
+        for path in texts.map(|texts| &mut texts.file).chain([&mut recipe.model]).chain(&mut recipe.verify.data) {
             *path = folder.join(&path);
         }
         recipe.folder = folder.to_owned();
         Ok(recipe)
+    }
+
+    /// The text of the recipe that a source has.
+    pub fn text(source: &Path) -> Option<String> {
+        let file = if source.is_dir() { source.join(FILE) } else { source.to_owned() };
+        let is_recipe = file.extension().is_some_and(|extension| extension == "toml");
+        if is_recipe { fs::read_to_string(file).ok() } else { None }
     }
 
     /// The name of the model: the recipe's, else the file's in lower case.

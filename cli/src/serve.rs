@@ -11,7 +11,7 @@ use emberlite::store::{Location, S3Settings, Store};
 use emberlite::{adapter, api, telemetry};
 
 use crate::pull::Address;
-use crate::{interrupt, push, source};
+use crate::{interrupt, push, source, trust};
 
 /// What to serve, and where.
 #[derive(Debug)]
@@ -71,6 +71,7 @@ async fn store(sources: &[String], packed: &Path) -> Result<String> {
         return Ok(first.clone());
     }
     let store = Store::new(Location::Folder(packed.to_owned()));
+    let requirements = trust::requirements(&[], None)?;
     for source in sources {
         if Address::is_meant(source) {
             source::check_model(Path::new(source))?;
@@ -79,7 +80,7 @@ async fn store(sources: &[String], packed: &Path) -> Result<String> {
             Location::parse(source, S3Settings::default())?;
             bail!("a store is served alone: got {} sources", sources.len());
         }
-        push::push(&PathBuf::from(source), &store).await?;
+        push::push(&PathBuf::from(source), &store, &requirements).await?;
     }
     Ok(packed.display().to_string())
 }

@@ -149,7 +149,7 @@ fn function(config: &Config, parts: &[openapi::Part], own: Router<Arc<Api>>) -> 
     let store = Store::new(config.store.clone()).with_cache(config.cache_folder.clone());
     let models = Models::new(store, config.models.clone(), config.default_model.clone(), config.refresh);
     let api = Arc::new(Api {
-        models: models.with_preload(config.preload),
+        models: models.with_preload(config.preload).with_requirements(config.trust.clone()),
         admission: Admission::new(config.max_requests),
         compute: Compute::new(config.threads),
         generators: Generators::new(config.generate),

@@ -4,6 +4,7 @@ mod consume;
 mod runtime;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use crate::engine::CacheFormat;
 use crate::model::ModelName;
 use crate::store::{Location, Patience, S3Settings};
 use crate::task::generate;
+use crate::trust::Requirements;
 
 /// What the environment says.
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub struct Config {
     pub generate: generate::Settings,
     /// What the function that consumes reads, and where results go.
     pub consume: crate::consume::Settings,
+    /// What is wanted of packages, and the keys to read them with.
+    pub trust: Requirements,
     /// How buckets are reached.
     pub s3: S3Settings,
     /// How Lambda takes the answers of a function that writes.
@@ -93,6 +97,10 @@ pub enum ConfigError {
     Missing { name: &'static str, expected: &'static str },
     #[error("{name}={value:?} is wrong: expected {expected}")]
     Wrong { name: &'static str, value: String, expected: &'static str },
+    #[error("{name} is wrong, and not told here since it may be a secret: expected {expected}; {reason}")]
+    Secret { name: &'static str, expected: &'static str, reason: String },
+    #[error("{name}=1 needs {needed} to be set")]
+    Needs { name: &'static str, needed: &'static str },
 }
 
 /// One variable, for `--help` and for errors.
@@ -202,12 +210,17 @@ const LOG: Variable = variable("EMBER_LOG", "error, warn, info, debug or trace",
 const LOG_FORMAT: Variable = variable("EMBER_LOG_FORMAT", "json or text", "json", "the form of a log record");
 const HOST: Variable = variable("EMBER_HOST", "an address", "0.0.0.0", "where the plain HTTP server listens");
 
-const ALL: [Variable; 35] = [
+const ALL: [Variable; 40] = [
     STORE,
     MODEL,
     MODELS,
     PRELOAD,
     CACHE_DIR,
+    trust::TRUSTED,
+    trust::REQUIRE_SIGNATURE,
+    trust::REQUIRE_ENCRYPTION,
+    trust::KEY,
+    trust::KMS_ENDPOINT,
     REFRESH,
     MAX_BODY,
     MAX_REQUESTS,
@@ -277,6 +290,7 @@ impl Config {
             isa: reader.isa()?,
             generate: reader.generate()?,
             consume: consume::read(&reader)?,
+            trust: trust::read(&reader)?,
             s3,
             invoke_mode: reader.one_of(
                 &INVOKE_MODE,
@@ -304,6 +318,14 @@ impl Config {
     pub fn compute(lookup: impl Fn(&str) -> Option<String>) -> Result<(usize, Isa), ConfigError> {
         let reader = Reader(lookup);
         Ok((reader.positive(&THREADS)?.unwrap_or_else(cores), reader.isa()?))
+    }
+
+    /// What is wanted of packages, and the keys to read them with: what the command needs beside a package.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn trust(lookup: impl Fn(&str) -> Option<String>) -> Result<Requirements, ConfigError> {
+        trust::read(&Reader(lookup))
     }
 
     /// Every variable with its meaning and default, as lines for `--help`.

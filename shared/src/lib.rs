@@ -8,6 +8,7 @@
 //! - [`task`]: what a model is for: tables and images to tensors, tensors to labels and probabilities.
 //! - [`model`]: the package format, its manifest, and the cell that loads a model once.
 //! - [`store`]: where packages come from: a folder or S3.
+//! - [`trust`]: signatures of packages and their encryption, and what a function wants of both.
 //! - [`tokenizer`]: texts to token ids.
 //! - [`engine`]: tract: graph to plan, plan to outputs.
 //! - [`ops`]: the operators tract lacks.
@@ -31,3 +32,4 @@ pub mod telemetry;
 pub mod tokenizer;
 
 pub use aws::roots as root_certificates;
+pub mod trust;

@@ -14,6 +14,7 @@ mod package;
 mod set;
 
 pub use buffer::PackageBytes;
+pub(crate) use buffer::aligned;
 pub use cell::LoadError;
 pub use digest::{Digest, DigestError};
 pub use dtype::Dtype;
@@ -24,7 +25,7 @@ pub use loaded::{Model, ModelError};
 pub use manifest::{
     Agreement, Background, Channels, Cosine, Dim, Example, FORMAT, Feature, GenerateSpec, ImageLayout, ImageSpec,
     Manifest, Perplexity, Problem, Pruning, Quantization, QuantizedLayer, Resize, Role, SamplingDefaults, Section,
-    Source, Task, TensorSpec, TextSpec, Verification, Vocabulary,
+    Source, SourceFile, Task, TensorSpec, TextSpec, Verification, Vocabulary,
 };
 pub use name::{ModelName, NameError};
 pub use package::{Package, PackageError};

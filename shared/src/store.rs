@@ -8,6 +8,7 @@ mod cache;
 mod download;
 mod fault;
 mod folder;
+mod kept;
 mod location;
 mod patience;
 mod pointer;
@@ -23,6 +24,7 @@ pub(crate) use bucket::Bucket;
 pub use bucket::BucketLocation;
 use cache::Cache;
 use folder::FolderStore;
+pub(crate) use kept::Kept;
 pub use location::{Location, LocationError, S3Settings};
 pub use patience::Patience;
 use pointer::Pointer;
@@ -31,6 +33,7 @@ pub use whole::{Unfinished, abandon_unfinished, write_whole};
 
 use crate::model::{Digest, Hashed, ModelName, PackageBytes};
 use crate::telemetry::cold_start::{Step, Timeline};
+use crate::trust;
 
 /// A place that holds packages.
 #[derive(Debug)]
@@ -40,7 +43,7 @@ pub struct Store {
     /// Where packages that were downloaded are kept.
     cache: Option<Arc<Cache>>,
     /// What was downloaded and is still to be kept.
-    unkept: Mutex<Vec<Hashed>>,
+    unkept: Mutex<Vec<Kept>>,
 }
 
 #[derive(Debug)]
@@ -163,12 +166,21 @@ impl Store {
         found.map_err(|_| StoreError::Interrupted)
     }
 
-    /// Notes a package that was downloaded and is what was asked for.
+    /// Notes a package that was downloaded and is what was asked for. One that is encrypted is noted by whoever decrypts it,
+    /// who needs its memory.
     fn to_be_kept(&self, package: Option<Hashed>, digest: &Digest) -> Option<Hashed> {
-        if self.cache.is_some() {
-            self.unkept().extend(package.iter().filter(|package| package.digest() == digest).cloned());
+        let is_kept = |package: &&Hashed| package.digest() == digest && !trust::is_container(package.bytes());
+        if let Some(package) = package.as_ref().filter(is_kept) {
+            self.keep(Kept::Plain(package.clone()));
         }
         package
+    }
+
+    /// Notes a package that was downloaded.
+    pub(crate) fn keep(&self, package: Kept) {
+        if self.cache.is_some() {
+            self.unkept().push(package);
+        }
     }
 
     /// Begins to write what was downloaded into the cache folder, on the side: it is for the time after an answer. The first
@@ -187,7 +199,7 @@ impl Store {
         }
     }
 
-    fn unkept(&self) -> std::sync::MutexGuard<'_, Vec<Hashed>> {
+    fn unkept(&self) -> std::sync::MutexGuard<'_, Vec<Kept>> {
         self.unkept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -59,6 +59,14 @@ impl Layout {
         Some(Layout(axes))
     }
 
+    /// Whether the parts that have a size follow each other as in `other`, so that no number has to move.
+    pub(super) fn in_order_of(&self, other: &Layout) -> bool {
+        let sized =
+            |layout: &Layout| layout.parts().filter(|part| !part.size.is_one()).map(|part| part.label).collect();
+        let [own, others]: [Vec<char>; 2] = [self, other].map(sized);
+        own == others
+    }
+
     fn parts(&self) -> impl Iterator<Item = &Part> {
         self.0.iter().flatten()
     }

@@ -1,6 +1,7 @@
 //! Products with a constant matrix become linear layers, which take their bias, activation and residual in.
 
 use emberlite::ops::Linear;
+use emberlite::ops::linear::PANEL;
 use tract_core::internal::*;
 use tract_core::ops::einsum::EinSum;
 use tract_core::ops::math::{Add, Mul};
@@ -11,6 +12,8 @@ use super::view::{Draft, View};
 
 /// What a layer with fewer inputs computes is arithmetic, such as angles from positions, rather than a layer.
 const FEWEST_INPUTS: usize = 2;
+/// How many numbers a layer's panels may have more than its weights, where that is not all for speed.
+const MOST_PADDING: usize = 1 << 18;
 
 /// A product of a tensor with a constant, as a layer needs it.
 struct Product {
@@ -31,6 +34,20 @@ struct Product {
 /// An `EinSum` of a tensor and a constant, with the scale and the bias of every output after it, becomes a `Linear`.
 pub(super) fn product(view: View<'_>, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
     rule_if_some!(product = read(view, node)?);
+    layer(view, node, product)
+}
+
+/// As [`product`], where a layer takes its inputs as they lie, and gives its outputs as they are to lie: a convolution of
+/// single pixels, whose channels are not the last axis, is faster as it is.
+pub(super) fn product_in_place(view: View<'_>, node: &TypedNode) -> TractResult<Option<TypedModelPatch>> {
+    rule_if_some!(product = read(view, node)?);
+    let source = origin(view, product.x, product.from.clone(), &product.wanted, Factors::Kept);
+    rule_if!(source.layout.in_order_of(&product.wanted) && product.result.in_order_of(&product.output));
+    rule_if!((product.outputs.next_multiple_of(PANEL) - product.outputs) * product.inputs <= MOST_PADDING);
+    layer(view, node, product)
+}
+
+fn layer(view: View<'_>, node: &TypedNode, product: Product) -> TractResult<Option<TypedModelPatch>> {
     let mut weight = product.weight.try_as_plain_ram()?.as_slice::<f32>()?.to_vec();
     let mut bias: Option<Vec<f32>> = None;
     let mut last = OutletId::new(node.id, 0);

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use emberlite::model::{Digest, Model, Package, PackageBytes};
+use emberlite::model::{Digest, Hashed, Model, PackageBytes};
 use emberlite::telemetry::cold_start::{Step, Timeline};
+use emberlite::trust::{Gate, Requirements};
 use serde::Serialize;
 
 use crate::source;
+use crate::trust;
 
 /// How often the package is loaded after the first time.
 const AGAIN: usize = 10;
@@ -32,14 +34,15 @@ struct LoadStep {
     again_ms: f64,
 }
 
-/// Loads a package file as a function does, several times.
+/// Loads a package file as a function with these requirements does, several times.
 ///
 /// # Errors
-/// A file that is no intact package, or that makes no model.
-pub fn load(file: &Path) -> Result<Load> {
+/// A file that is no intact package, that is refused, or that makes no model.
+pub fn load(file: &Path, requirements: &Requirements) -> Result<Load> {
+    let gate = Gate::new(requirements.clone());
     let bytes = source::bytes_of_package(file)?;
     let digest = Digest::of(&bytes);
-    let loads: Vec<_> = (0..=AGAIN).map(|_| once(file, &digest)).collect::<Result<_>>()?;
+    let loads: Vec<_> = (0..=AGAIN).map(|_| once(file, &digest, &gate)).collect::<Result<_>>()?;
     let (first, again) = loads.split_first().context("no load")?;
     let step = |step: Step| {
         let first_ms = milliseconds(first.0.took(step)?);
@@ -54,13 +57,19 @@ pub fn load(file: &Path) -> Result<Load> {
     })
 }
 
-fn once(file: &Path, digest: &Digest) -> Result<(Arc<Timeline>, Duration)> {
+fn once(file: &Path, digest: &Digest, gate: &Gate) -> Result<(Arc<Timeline>, Duration)> {
     let timeline = Arc::<Timeline>::default();
     let start = Instant::now();
     let bytes = timeline.measure(Step::FirstByte, || PackageBytes::map(file))?;
-    let package = timeline.measure(Step::Digest, || Package::open_as(bytes, digest));
-    let package = package.with_context(|| file.display().to_string())?;
-    Model::load_in(&package, Arc::clone(&timeline)).with_context(|| file.display().to_string())?;
+    let hashed = timeline.measure(Step::Digest, || Hashed::of(bytes));
+    let began = Instant::now();
+    let unlocked = trust::wait(async { Ok(gate.unlock(&hashed, digest).await?) });
+    let unlocked = unlocked.with_context(|| file.display().to_string())?;
+    if unlocked.is_some() {
+        timeline.end(Step::Decrypt, began);
+    }
+    let opened = gate.open(hashed, digest, unlocked, &timeline).with_context(|| file.display().to_string())?;
+    Model::load_in(&opened.package, Arc::clone(&timeline)).with_context(|| file.display().to_string())?;
     Ok((timeline, start.elapsed()))
 }
 

@@ -9,7 +9,7 @@ use tract_core::prelude::TypedModel;
 
 /// The size of each part, in bytes. Together they are the whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Parts {
+pub(crate) struct Parts {
     graph: usize,
     tokenizer: usize,
     /// The tables of `emberlite_embedding`.
@@ -21,7 +21,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    pub(super) fn of(package: &Package, graph: &TypedModel) -> Self {
+    pub(crate) fn of(package: &Package, graph: &TypedModel) -> Self {
         let (mut embeddings, mut linears) = (0, 0);
         for node in graph.nodes() {
             linears += node.op_as::<Linear>().map_or(0, Linear::size_bytes);
@@ -33,11 +33,10 @@ impl Parts {
         let rest = package.size_bytes().saturating_sub(graph + tokenizer + embeddings + linears);
         Self { graph, tokenizer, embeddings, linears, rest }
     }
-}
 
-impl fmt::Display for Parts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { graph, tokenizer, embeddings, linears, rest } = *self;
+    /// The parts that take room, by what they are called.
+    pub(crate) fn named(self) -> impl Iterator<Item = (&'static str, usize)> {
+        let Self { graph, tokenizer, embeddings, linears, rest } = self;
         let parts = [
             ("graph", graph),
             ("tokenizer", tokenizer),
@@ -45,9 +44,12 @@ impl fmt::Display for Parts {
             ("linear layers", linears),
             ("everything else", rest),
         ];
-        parts
-            .into_iter()
-            .filter(|(_, bytes)| *bytes > 0)
-            .try_for_each(|(name, bytes)| writeln!(f, "  {name:<36} {bytes:>31} bytes"))
+        parts.into_iter().filter(|(_, bytes)| *bytes > 0)
+    }
+}
+
+impl fmt::Display for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.named().try_for_each(|(name, bytes)| writeln!(f, "  {name:<36} {bytes:>31} bytes"))
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use emberlite::model::{Digest, FORMAT, Manifest, Source, Task, Verification};
+use emberlite::model::{Digest, FORMAT, Manifest, Source, SourceFile, Task, Verification};
 
 use super::interface;
 use crate::import::Imported;
@@ -14,6 +14,7 @@ use crate::recipe::Recipe;
 /// The manifest before anything is known from running the model.
 pub(super) fn describe(recipe: &Recipe, imported: &Imported, task: Task) -> Result<Manifest> {
     let (inputs, outputs) = interface::read(&imported.model)?;
+    let files = source_files(&recipe.model, &imported.source.files)?;
     let mut manifest = Manifest {
         format: FORMAT,
         name: recipe.model_name()?,
@@ -36,8 +37,10 @@ pub(super) fn describe(recipe: &Recipe, imported: &Imported, task: Task) -> Resu
             file: file_name(&recipe.model),
             format: imported.source.format.to_owned(),
             producer: imported.source.producer.clone(),
-            digest: digest(&imported.source.files)?,
+            digest: digest(&files),
+            files,
         },
+        tool: Some(concat!("emberlite ", env!("CARGO_PKG_VERSION")).to_owned()),
         verification: Verification::default(),
         sections: BTreeMap::new(),
     };
@@ -51,15 +54,22 @@ pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().or(whole.file_name()).unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The digest of a file; of several, of their digests one after the other.
-fn digest(files: &[PathBuf]) -> Result<Digest> {
+/// The files with their digests, named as they are below the model's folder.
+fn source_files(model: &Path, files: &[PathBuf]) -> Result<Vec<SourceFile>> {
     let of = |file: &PathBuf| {
-        fs::read(file).map(|bytes| Digest::of(&bytes)).with_context(|| format!("can't read {}", file.display()))
+        let bytes = fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
+        let below = file.strip_prefix(model).ok().filter(|below| !below.as_os_str().is_empty());
+        let name = below.map_or_else(|| file_name(file), |below| below.to_string_lossy().into_owned());
+        Ok(SourceFile { name, digest: Digest::of(&bytes) })
     };
-    let digests: Vec<Digest> = files.iter().map(of).collect::<Result<_>>()?;
-    match digests[..] {
-        [one] => Ok(one),
-        _ => Ok(Digest::of(digests.iter().map(Digest::to_string).collect::<String>().as_bytes())),
+    files.iter().map(of).collect()
+}
+
+/// The digest of a file; of several, of their digests one after the other.
+fn digest(files: &[SourceFile]) -> Digest {
+    match files {
+        [one] => one.digest,
+        _ => Digest::of(files.iter().map(|file| file.digest.to_string()).collect::<String>().as_bytes()),
     }
 }
 

@@ -52,6 +52,10 @@ impl Prepared {
         Ok(Self { draft, imported, source, documents, measured })
     }
 
+    pub(super) fn draft(&self) -> &Draft {
+        &self.draft
+    }
+
     pub(super) fn model(&self) -> &TypedModel {
         &self.imported.model
     }

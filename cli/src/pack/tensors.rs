@@ -1,14 +1,18 @@
-//! Packing a model of tensors.
+//! Packing a model of tensors: its layers fused where that changes nothing, checked against its source, then made smaller.
 
 mod calibration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use emberlite::engine::Plan;
-use emberlite::model::Task;
+use emberlite::model::{Manifest, Task};
+use serde_json::Value;
 use tract_core::prelude::TypedModel;
 
-use super::{Detail, Draft, Pruned, Request, describe, interface, verify};
+use super::samples::Words;
+use super::verify::{self, Tolerance};
+use super::{Detail, Draft, Pruned, Request, describe, interface};
 use crate::calibrate::Calibration;
+use crate::fuse;
 use crate::import::Imported;
 use crate::progress::Progress;
 use crate::recipe::QuantizeSettings;
@@ -24,18 +28,28 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn new(request: &Request, imported: Imported, progress: &Progress) -> Result<Self> {
         let recipe = &request.recipe;
-        let manifest = describe::describe(recipe, &imported, Task::Predict)?;
-        progress.step("writing the graph");
-        let mut draft = Draft::new(manifest, &imported.model, None)?;
+        let mut manifest = describe::describe(recipe, &imported, Task::Predict)?;
         progress.step("planning the model as it was imported");
         let source = Plan::new(imported.model.clone())?;
+        interface::infer_roles(&mut manifest, &source, &imported.words)?;
 
         progress.step("comparing the package with the model");
-        interface::infer_roles(&mut draft.manifest, &source, &imported.words)?;
         let given: Vec<_> = recipe.examples.iter().map(|example| &example.input).chain(&request.inputs).collect();
-        draft.manifest.verification = verify::compare(&source, &draft.load()?, &imported.words, &given)?;
+        let check = Check { source: &source, words: &imported.words, given: &given };
+        let fused = check.fused(&manifest, &imported.model).unwrap_or_else(|reason| {
+            tracing::debug!(%reason, "the layers were left as they are");
+            None
+        });
+        let (draft, model) = match fused {
+            Some(fused) => fused,
+            None => (check.draft(manifest, &imported.model, Tolerance::SAME)?, imported.model),
+        };
         let inputs = Inputs::new(&draft.manifest, &source, &imported.words, &given)?;
-        Ok(Self { draft, model: imported.model, inputs })
+        Ok(Self { draft, model, inputs })
+    }
+
+    pub(super) fn draft(&self) -> &Draft {
+        &self.draft
     }
 
     pub(super) fn model(&self) -> &TypedModel {
@@ -60,6 +74,36 @@ impl Prepared {
         let mut draft = Draft::new(self.draft.manifest.clone(), &pruned.model, None)?;
         draft.manifest.pruning.clone_from(&pruned.account);
         draft.load()?;
+        Ok(draft)
+    }
+}
+
+/// What a draft is compared with, and on what.
+struct Check<'a> {
+    source: &'a Plan,
+    words: &'a Words,
+    given: &'a [&'a Value],
+}
+
+impl Check<'_> {
+    /// The model with our layers, and its draft; none where there is no layer for us.
+    ///
+    /// # Errors
+    /// A draft that does not give what the source gives: it is packed without our layers then.
+    fn fused(&self, manifest: &Manifest, model: &TypedModel) -> Result<Option<(Draft, TypedModel)>> {
+        let mut fused = model.clone();
+        let report = fuse::fuse_layers(&mut fused).map_err(|error| anyhow!("{error:#}"))?;
+        if report.is_unchanged() {
+            return Ok(None);
+        }
+        Ok(Some((self.draft(manifest.clone(), &fused, Tolerance::FUSED)?, fused)))
+    }
+
+    /// A draft of a model, which gives what the source gives.
+    fn draft(&self, manifest: Manifest, model: &TypedModel, tolerance: Tolerance) -> Result<Draft> {
+        let mut draft = Draft::new(manifest, model, None)?;
+        let packed = draft.load()?;
+        draft.manifest.verification = verify::compare(self.source, &packed, self.words, self.given, tolerance)?;
         Ok(draft)
     }
 }

@@ -80,6 +80,10 @@ impl Prepared {
         Ok(Self { draft, model, source, samples })
     }
 
+    pub(super) fn draft(&self) -> &Draft {
+        &self.draft
+    }
+
     pub(super) fn model(&self) -> &TypedModel {
         &self.model
     }

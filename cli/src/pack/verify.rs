@@ -18,15 +18,26 @@ pub(super) use texts::compare_texts;
 const BATCH_SIZES: [usize; 4] = [1, 2, 7, 64];
 /// How many random inputs are tried at each of them.
 const RANDOM_INPUTS: usize = 3;
-/// Nothing is computed in another way.
-const TOLERANCE: Tolerance = Tolerance(1e-5);
 
 /// The difference that a number may have, in parts of its size, or of 1 where it is smaller.
 #[derive(Clone, Copy, Debug)]
-struct Tolerance(f64);
+pub(super) struct Tolerance(f64);
+
+impl Tolerance {
+    /// Nothing is computed in another way.
+    pub(super) const SAME: Self = Self(1e-5);
+    /// Fused operators add in another order.
+    pub(super) const FUSED: Self = Self(1e-4);
+}
 
 /// Compares both on random inputs and on the given ones; texts are drawn from `words`.
-pub(super) fn compare(before: &Plan, after: &Model, words: &Words, given: &[&Value]) -> Result<Verification> {
+pub(super) fn compare(
+    before: &Plan,
+    after: &Model,
+    words: &Words,
+    given: &[&Value],
+    tolerance: Tolerance,
+) -> Result<Verification> {
     let manifest = after.manifest();
     let batched = manifest.inputs.iter().any(|input| input.is_batched());
     let batch_sizes = if batched { BATCH_SIZES.to_vec() } else { vec![1] };
@@ -35,7 +46,7 @@ pub(super) fn compare(before: &Plan, after: &Model, words: &Words, given: &[&Val
     for rows in verification.batch_sizes.clone() {
         for _ in 0..RANDOM_INPUTS {
             let inputs = sampler.inputs(manifest, rows)?;
-            compare_one(before, after, inputs, &mut verification)
+            compare_one(before, after, inputs, tolerance, &mut verification)
                 .with_context(|| format!("the package differs from the model on a random input of {rows} rows"))?;
         }
     }
@@ -43,16 +54,22 @@ pub(super) fn compare(before: &Plan, after: &Model, words: &Words, given: &[&Val
         let payload = Payload::Json((*value).clone());
         let (inputs, _) = task::read_inputs(&payload, manifest)
             .with_context(|| format!("given input {index} does not fit the model"))?;
-        compare_one(before, after, inputs, &mut verification)
+        compare_one(before, after, inputs, tolerance, &mut verification)
             .with_context(|| format!("the package differs from the model on given input {index}"))?;
     }
     Ok(verification)
 }
 
-fn compare_one(before: &Plan, after: &Model, inputs: Vec<Tensor>, verification: &mut Verification) -> Result<()> {
+fn compare_one(
+    before: &Plan,
+    after: &Model,
+    inputs: Vec<Tensor>,
+    tolerance: Tolerance,
+    verification: &mut Verification,
+) -> Result<()> {
     let expected = before.run(inputs.clone()).context("the imported model fails")?;
     let got = after.run(inputs).context("the packed model fails")?;
-    let difference = largest_difference(after.manifest(), &expected, &got, TOLERANCE)?;
+    let difference = largest_difference(after.manifest(), &expected, &got, tolerance)?;
     verification.inputs += 1;
     verification.max_abs_difference = verification.max_abs_difference.max(difference);
     Ok(())
@@ -117,22 +134,22 @@ mod tests {
     #[test]
     fn differences_beyond_the_tolerance_are_told() {
         let expected = tensor1(&[1.0f32, f32::NAN, 1000.0]);
-        assert_eq!(difference(&expected, &expected, TOLERANCE).unwrap(), 0.0);
+        assert_eq!(difference(&expected, &expected, Tolerance::SAME).unwrap(), 0.0);
         let near = tensor1(&[1.0f32, f32::NAN, 1000.001]);
-        assert!(difference(&expected, &near, TOLERANCE).unwrap() > 0.0);
+        assert!(difference(&expected, &near, Tolerance::SAME).unwrap() > 0.0);
         let far = tensor1(&[1.1f32, f32::NAN, 1000.0]);
         assert_eq!(
-            difference(&expected, &far, TOLERANCE).unwrap_err().to_string(),
+            difference(&expected, &far, Tolerance::SAME).unwrap_err().to_string(),
             "element 0: expected 1, got 1.100000023841858"
         );
         let missing = tensor1(&[f32::NAN, f32::NAN, 1000.0]);
-        assert!(difference(&expected, &missing, TOLERANCE).is_err());
+        assert!(difference(&expected, &missing, Tolerance::SAME).is_err());
     }
 
     #[test]
     fn labels_must_be_the_same() {
         let labels = |text: &str| tensor1(&[text.to_owned()]);
-        assert!(difference(&labels("good"), &labels("good"), TOLERANCE).is_ok());
-        assert!(difference(&labels("good"), &labels("bad"), TOLERANCE).is_err());
+        assert!(difference(&labels("good"), &labels("good"), Tolerance::SAME).is_ok());
+        assert!(difference(&labels("good"), &labels("bad"), Tolerance::SAME).is_err());
     }
 }

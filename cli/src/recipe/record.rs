@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{Output, QuantizeSettings, Recipe, TextSettings};
 use crate::prune::Step;
 use crate::texts::TextFile;
+use crate::verify::Settings;
 
 /// What of a recipe the manifest does not say elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ struct Record {
     vocabulary: Option<TextFile>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     perplexity: Option<TextFile>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    verify: Settings,
     /// The digest of every file that is named above.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     files: BTreeMap<PathBuf, Digest>,
@@ -47,17 +50,19 @@ impl Recipe {
             text: self.text.clone(),
             vocabulary: self.vocabulary.clone(),
             perplexity: self.perplexity.clone(),
+            verify: self.verify.clone(),
             files: BTreeMap::new(),
         };
-        let named = record.quantize.calibration.iter_mut().chain(&mut record.vocabulary).chain(&mut record.perplexity);
-        for text in named {
-            let digest = digest(&text.file)?;
-            text.file = self.seen_from_here(&text.file);
-            let other = record.files.insert(text.file.clone(), digest);
+        let texts = record.quantize.calibration.iter_mut().chain(&mut record.vocabulary).chain(&mut record.perplexity);
+        for path in texts.map(|texts| &mut texts.file).chain(&mut record.verify.data) {
+            // A folder of images has no digest.
+            let digest = path.is_file().then(|| digest(path)).transpose()?;
+            *path = self.seen_from_here(path);
+            let other = digest.and_then(|digest| record.files.insert(path.clone(), digest));
             ensure!(
-                other.is_none_or(|other| other == digest),
+                other.is_none() || other == digest,
                 "two files are called {}: put them where the recipe is",
-                text.file.display()
+                path.display()
             );
         }
         Ok(serde_json::to_value(record)?)
@@ -93,6 +98,7 @@ impl Recipe {
             quantize: record.quantize,
             vocabulary: record.vocabulary,
             perplexity: record.perplexity,
+            verify: record.verify,
             files: record.files,
             examples: manifest.examples.clone(),
             folder: PathBuf::new(),

@@ -36,6 +36,11 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    /// The model as it is.
+    pub fn unchanged() -> Self {
+        Self { prune: Vec::new(), scheme: Scheme::None }
+    }
+
     /// The candidate after a move; none where the move leads nowhere.
     fn after(&self, change: Move) -> Option<Self> {
         match change {
@@ -98,7 +103,7 @@ pub trait Judge {
 /// Those of the judge.
 pub fn search(space: &Space, max_loss: f64, trials: usize, judge: &mut dyn Judge) -> Result<Candidate> {
     let mut search = Search { max_loss, left: trials, judge };
-    let mut best = Candidate { prune: Vec::new(), scheme: Scheme::None };
+    let mut best = Candidate::unchanged();
     let Some(mut now) = search.measure(&best)? else { return Ok(best) };
     let formats = space.schemes.iter().copied().map(Move::Format);
     let mut moves: Vec<Move> = formats.chain(space.methods.iter().copied().map(Move::More)).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use emberlite::model::{Model, Problem};
 use emberlite::task::embed::{self, Wish};
 use emberlite::task::text::{self, Query};
@@ -188,23 +188,29 @@ fn collect(value: &Value, numbers: &mut Vec<f64>) {
 }
 
 fn tokens(model: &Model, data: &Data, progress: &Progress) -> Result<Answers> {
-    let manifest = model.manifest();
-    let spec = manifest.generate.as_ref().context("the model generates no texts")?;
+    let pieces = pieces_of(model, data)?;
+    let begin = model.manifest().generate.as_ref().and_then(|spec| spec.begin_token);
     let tokenizer = model.tokenizer().context("the model has no tokenizer")?;
     let decoder = model.decoder().context("the package holds no language model")?;
+    let passages = passages(data, &pieces, begin, tokenizer);
+    progress.count("predicting tokens", pieces.len());
+    let predictions = Predictions::of(decoder, &pieces, DISTRIBUTIONS, || progress.advance())?;
+    Ok(Answers::Tokens { passages, predictions })
+}
+
+/// The tokens that a language model is asked to predict.
+pub(super) fn pieces_of(model: &Model, data: &Data) -> Result<Vec<Piece>> {
+    let spec = model.manifest().generate.as_ref().context("the model generates no texts")?;
+    let tokenizer = model.tokenizer().context("the model has no tokenizer")?;
     let text = |example: &Example| match &example.input {
         Input::Text(text) => Ok(text.clone()),
         Input::Pair(..) | Input::Payload(_) => bail!("{}: a language model reads texts", example.name),
     };
     let texts: Vec<String> = data.examples.iter().map(text).collect::<Result<_>>()?;
     let pieces = language::pieces(&texts, tokenizer, spec, TOKENS)?;
-    if pieces.iter().all(|piece| piece.predicted() == 0) {
-        bail!("{} has too few tokens to predict one of them", data.name);
-    }
-    let passages = passages(data, &pieces, spec.begin_token, tokenizer);
-    progress.count("predicting tokens", pieces.len());
-    let predictions = Predictions::of(decoder, &pieces, DISTRIBUTIONS, || progress.advance())?;
-    Ok(Answers::Tokens { passages, predictions })
+    let predicted = pieces.iter().any(|piece| piece.predicted() > 0);
+    ensure!(predicted, "{} has too few tokens to predict one of them", data.name);
+    Ok(pieces)
 }
 
 /// Where pieces are found. Tokens that can't be turned into text leave their passage without one.

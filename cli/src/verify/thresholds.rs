@@ -121,6 +121,13 @@ impl Thresholds {
     /// # Errors
     /// [`Missed`] with each threshold that is.
     pub fn check(&self, comparison: &Comparison) -> Result<(), Missed> {
+        let missed = self.rules(comparison).into_iter().filter(|rule| !rule.kept);
+        let missed: Vec<Miss> = missed.map(|Rule { miss, .. }| miss).collect();
+        if missed.is_empty() { Ok(()) } else { Err(Missed(missed)) }
+    }
+
+    /// Each threshold that is given, with what came.
+    pub(super) fn rules(&self, comparison: &Comparison) -> Vec<Rule> {
         let found = Found::of(comparison);
         let least = |part: Option<Part>| part.map(|part| Bound::AtLeast(part.0));
         let most = |part: Option<Part>| part.map(|part| Bound::AtMost(part.0));
@@ -134,30 +141,36 @@ impl Thresholds {
             ("max_divergence", self.max_divergence.map(Bound::AtMost), found.divergence),
             ("max_relative_error", most(self.max_relative_error), found.relative_error),
         ];
-        let missed: Vec<Miss> =
-            rules.into_iter().filter_map(|(threshold, bound, got)| miss(threshold, bound?, got)).collect();
-        if missed.is_empty() { Ok(()) } else { Err(Missed(missed)) }
+        rules.into_iter().filter_map(|(threshold, bound, got)| Some(Rule::of(threshold, bound?, got))).collect()
     }
 }
 
-fn miss(threshold: &'static str, bound: Bound, got: Got) -> Option<Miss> {
-    let (value, is_part) = match got {
-        Got::Part(value) => (Some(value), true),
-        Got::Number(value) => (Some(value), false),
-        Got::Nothing(_) => (None, true),
-    };
-    let show = |value: f64| if is_part { Part(value).to_string() } else { format!("{value:.4}") };
-    let (holds, expected) = match bound {
-        Bound::AtLeast(least) => {
-            (value.is_some_and(|value| value >= least - SLACK), format!("at least {}", show(least)))
-        }
-        Bound::AtMost(most) => (value.is_some_and(|value| value <= most + SLACK), format!("at most {}", show(most))),
-    };
-    let got = match got {
-        Got::Part(value) | Got::Number(value) => show(value),
-        Got::Nothing(reason) => format!("nothing: {reason}"),
-    };
-    (!holds).then_some(Miss { threshold, expected, got })
+/// A threshold, and whether it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Rule {
+    kept: bool,
+    #[serde(flatten)]
+    miss: Miss,
+}
+
+impl Rule {
+    fn of(threshold: &'static str, bound: Bound, got: Got) -> Self {
+        let (value, is_part) = match got {
+            Got::Part(value) => (Some(value), true),
+            Got::Number(value) => (Some(value), false),
+            Got::Nothing(_) => (None, !matches!(threshold, "max_divergence")),
+        };
+        let show = |value: f64| if is_part { Part(value).to_string() } else { format!("{value:.4}") };
+        let (kept, expected) = match bound {
+            Bound::AtLeast(least) => (value.map(|value| value >= least - SLACK), format!("at least {}", show(least))),
+            Bound::AtMost(most) => (value.map(|value| value <= most + SLACK), format!("at most {}", show(most))),
+        };
+        let got = match got {
+            Got::Part(value) | Got::Number(value) => show(value),
+            Got::Nothing(reason) => format!("nothing: {reason}"),
+        };
+        Self { kept: kept.unwrap_or(false), miss: Miss { threshold, expected, got } }
+    }
 }
 
 /// What a comparison has for each threshold.

@@ -14,6 +14,7 @@ use crate::store::StoreError;
 use crate::task::text::TextError;
 use crate::task::{InputError, PredictError};
 use crate::tokenizer::EncodeError;
+use crate::trust::TrustError;
 
 /// An error as a client sees it. As a response it has the shape of `/predict`:
 /// `{"error": {"code", "message", "expected", "got"}}`.
@@ -132,6 +133,33 @@ impl ApiError {
     /// A model that is not asked for yet: whoever asks for it waits.
     pub(super) fn loading(model: &ModelName) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "model_loading", format!("model {model} is still being loaded"))
+    }
+
+    /// A package that is refused. Which keys are trusted, and what KMS says of accounts and roles, is in the log alone.
+    fn of_trust(model: &ModelName, error: &TrustError) -> Self {
+        let internal = StatusCode::INTERNAL_SERVER_ERROR;
+        let (status, code, why) = match error {
+            TrustError::Unsigned { .. } => (internal, "package_unsigned", "it is not signed"),
+            TrustError::UnknownSigner { .. } => {
+                (internal, "package_untrusted", "it is signed with no key that is trusted here")
+            }
+            TrustError::NotEncrypted => (internal, "package_unencrypted", "it is not encrypted"),
+            TrustError::NoKey { .. } => (internal, "package_locked", "it is encrypted, and there is no key here"),
+            TrustError::WrongKey { .. } => {
+                (internal, "package_locked", "it is encrypted with another key than is here")
+            }
+            TrustError::KmsRefused { .. } | TrustError::Key(_) => {
+                (internal, "package_locked", "it is encrypted, and its key can't be had")
+            }
+            TrustError::KmsUnreachable { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "key_unreachable", "who has its key can't be reached")
+            }
+            TrustError::Version { .. } => (internal, "package_unsupported", "it is encrypted in a newer way"),
+            TrustError::WrappedKey { .. } => (internal, "package_corrupt", "the key in it is damaged"),
+            TrustError::Container(_) => (internal, "package_corrupt", "its encrypted file is damaged"),
+            TrustError::Chunk { .. } => (internal, "package_corrupt", "an encrypted part of it is damaged"),
+        };
+        Self::new(status, code, format!("the package of model {model:?} is refused: {why}; the log says more"))
     }
 
     /// A request for which there is no place.
@@ -297,6 +325,7 @@ impl From<Arc<LoadError>> for ApiError {
         match &*error {
             LoadError::Store(error) => error.into(),
             LoadError::NotServed(_) => Self::unknown_model(message),
+            LoadError::Trust { model, source } => Self::of_trust(model, source),
             LoadError::Package { source: PackageError::Unsupported { .. }, .. } => internal("package_unsupported"),
             LoadError::Model { source: ModelError::Engine(_), .. } => internal("package_unsupported"),
             LoadError::Interrupted(_) => internal("model_failed"),

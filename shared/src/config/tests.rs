@@ -1,6 +1,7 @@
 //! What the environment says, and what is refused.
 
 use super::*;
+use crate::trust::KeySource;
 
 fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
     Config::read(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
@@ -17,6 +18,10 @@ fn a_wrong_value_is_refused_with_the_name_of_its_variable() {
         ("EMBER_STORE_TIMEOUT_SECONDS", "inf"),
         ("EMBER_DOWNLOAD_PART_BYTES", "3000"),
         ("EMBER_REFRESH_SECONDS", "soon"),
+        ("EMBER_TRUSTED_KEYS", "release=none"),
+        ("EMBER_REQUIRE_SIGNATURE", "yes"),
+        ("EMBER_REQUIRE_ENCRYPTION", "maybe"),
+        ("EMBER_KMS_ENDPOINT", "localhost:4000"),
         ("EMBER_MAX_BODY_BYTES", "0"),
         ("EMBER_S3_ENDPOINT", "localhost:9000"),
         ("EMBER_S3_PATH_STYLE", "maybe"),
@@ -127,4 +132,47 @@ fn help_names_every_variable() {
     for variable in &ALL {
         assert!(Config::help().contains(variable.name));
     }
+}
+
+const PUBLIC: &str = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+const SECRET: &str = "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+
+fn trust(variables: &[(&str, &str)]) -> Result<Requirements, ConfigError> {
+    Config::trust(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+}
+
+#[test]
+fn whoever_names_keys_to_trust_wants_signatures_unless_that_is_said() {
+    assert!(!trust(&[]).unwrap().signature);
+    let keys = ("EMBER_TRUSTED_KEYS", PUBLIC);
+    assert!(trust(&[keys]).unwrap().signature);
+    assert!(!trust(&[keys, ("EMBER_REQUIRE_SIGNATURE", "0")]).unwrap().signature);
+}
+
+#[test]
+fn what_can_never_be_met_is_not_required() {
+    for (name, needed) in
+        [("EMBER_REQUIRE_SIGNATURE", "EMBER_TRUSTED_KEYS"), ("EMBER_REQUIRE_ENCRYPTION", "EMBER_PACKAGE_KEY")]
+    {
+        let error = trust(&[(name, "1")]).unwrap_err();
+        assert_eq!(error.to_string(), format!("{name}=1 needs {needed} to be set"));
+    }
+}
+
+#[test]
+fn a_package_key_comes_from_the_variable_a_file_or_kms() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("package.key");
+    std::fs::write(&file, format!("# ours\nEMBER-PACKAGE-KEY:{SECRET}\n")).unwrap();
+    let both = format!("{SECRET}, kms:alias/ember, {}", file.display());
+    let keys = trust(&[("EMBER_PACKAGE_KEY", &both), ("EMBER_REQUIRE_ENCRYPTION", "1")]).unwrap().keys;
+    let [KeySource::Own(one), KeySource::Kms(alias), KeySource::Own(other)] = &keys[..] else { panic!("{keys:?}") };
+    assert_eq!((one.id(), alias.as_str()), (other.id(), "alias/ember"));
+}
+
+#[test]
+fn a_secret_that_is_misspelt_is_not_told() {
+    let misspelt = SECRET.replace('=', "!");
+    let error = trust(&[("EMBER_PACKAGE_KEY", &misspelt)]).unwrap_err().to_string();
+    assert!(error.starts_with("EMBER_PACKAGE_KEY is wrong") && !error.contains(&misspelt[..20]), "{error}");
 }

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use memmap2::Mmap;
 
 /// The bytes of a package, cheap to clone.
@@ -35,6 +35,31 @@ impl PackageBytes {
         let mapping = unsafe { Mmap::map(&file) }?;
         Ok(Self(Memory::Mapped(Arc::new(mapping))))
     }
+}
+
+impl PackageBytes {
+    /// Whether they are those of a file.
+    pub(crate) fn is_mapped(&self) -> bool {
+        matches!(self.0, Memory::Mapped(_))
+    }
+
+    /// The memory, to be written to, where nobody else holds it.
+    pub(crate) fn into_unique(self) -> Result<BytesMut, Self> {
+        match self.0 {
+            Memory::Owned(bytes) => bytes.try_into_mut().map_err(|bytes| Self(Memory::Owned(bytes))),
+            other => Err(Self(other)),
+        }
+    }
+}
+
+/// Memory for so many bytes that starts at a cache line, zeroed as it is touched.
+pub(crate) fn aligned(length: usize) -> BytesMut {
+    let line = size_of::<Line>();
+    let mut memory = BytesMut::zeroed(length + line - 1);
+    let padding = memory.as_ptr().align_offset(line).min(line - 1);
+    let mut rest = memory.split_off(padding);
+    rest.truncate(length);
+    rest
 }
 
 /// Bytes that do not start at a cache line are copied to one.

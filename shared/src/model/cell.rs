@@ -8,10 +8,11 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use super::loaded::ModelError;
-use super::{Digest, Model, ModelName, Package, PackageError};
-use crate::store::{Store, StoreError};
+use super::{Digest, Model, ModelName, PackageError};
+use crate::store::{Kept, Store, StoreError};
 use crate::telemetry::cold_start::{Step, Timeline};
 use crate::telemetry::milliseconds;
+use crate::trust::{Gate, OpenError, TrustError};
 
 /// Why a model can't be loaded. Everybody who waited for the load gets the same one.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,8 @@ pub enum LoadError {
     Store(#[from] StoreError),
     #[error("the package of model {model:?} can't be used: {source}")]
     Package { model: ModelName, source: PackageError },
+    #[error("the package of model {model:?} is refused: {source}")]
+    Trust { model: ModelName, source: TrustError },
     #[error("the package of model {model:?} can't be used: {source}")]
     Model { model: ModelName, source: ModelError },
     #[error("the package in force for model {model:?} calls itself {found:?}")]
@@ -36,6 +39,23 @@ impl LoadError {
     fn is_unknown_model(&self) -> bool {
         matches!(self, Self::Store(StoreError::UnknownModel { .. }))
     }
+
+    fn of(model: &ModelName, source: OpenError) -> Self {
+        let model = model.clone();
+        match source {
+            OpenError::Package(source) => Self::Package { model, source },
+            OpenError::Trust(source) => Self::Trust { model, source },
+        }
+    }
+
+    /// Whether the same package would be refused again.
+    fn is_of_package(&self) -> bool {
+        match self {
+            Self::Package { .. } | Self::Model { .. } | Self::Name { .. } => true,
+            Self::Trust { source, .. } => source.is_final(),
+            Self::Store(_) | Self::NotServed(_) | Self::Interrupted(_) => false,
+        }
+    }
 }
 
 type Outcome = Result<Arc<Model>, Arc<LoadError>>;
@@ -45,6 +65,7 @@ type Outcome = Result<Arc<Model>, Arc<LoadError>>;
 pub(super) struct Cell {
     name: ModelName,
     store: Arc<Store>,
+    gate: Arc<Gate>,
     /// How long a pointer is taken to be what it was; `None` means for ever.
     refresh: Option<Duration>,
     model: ArcSwapOption<Model>,
@@ -64,9 +85,9 @@ struct Work {
 }
 
 impl Cell {
-    pub(super) fn new(name: ModelName, store: Arc<Store>, refresh: Option<Duration>) -> Arc<Self> {
+    pub(super) fn new(name: ModelName, store: Arc<Store>, gate: Arc<Gate>, refresh: Option<Duration>) -> Arc<Self> {
         let work = Work { loading: None, checked: Instant::now(), refreshing: false, refused: None };
-        Arc::new(Self { name, store, refresh, model: ArcSwapOption::empty(), work: Mutex::new(work) })
+        Arc::new(Self { name, store, gate, refresh, model: ArcSwapOption::empty(), work: Mutex::new(work) })
     }
 
     /// The model if it is loaded.
@@ -147,7 +168,7 @@ impl Cell {
         match self.load_package(&digest, Arc::default()).await {
             Ok(model) => self.model.store(Some(model)),
             Err(error) => {
-                if matches!(error, LoadError::Package { .. } | LoadError::Model { .. } | LoadError::Name { .. }) {
+                if error.is_of_package() {
                     self.work().refused = Some(digest);
                 }
                 error!(model = %self.name, package = %digest, %error, "new package refused; serving the one in use");
@@ -166,12 +187,21 @@ impl Cell {
 
     async fn load_package(&self, digest: &Digest, timeline: Arc<Timeline>) -> Result<Arc<Model>, LoadError> {
         let start = Instant::now();
-        let package = self.store.package(&self.name, digest, &timeline).await?;
+        let file = self.store.package(&self.name, digest, &timeline).await?;
+        let came = Instant::now();
+        let unlocked = self.gate.unlock(&file, digest).await.map_err(|source| LoadError::of(&self.name, source))?;
+        if unlocked.is_some() {
+            timeline.end(Step::Decrypt, came);
+        }
         let (name, digest) = (self.name.clone(), *digest);
+        let (store, gate) = (Arc::clone(&self.store), Arc::clone(&self.gate));
         let planned = tokio::task::spawn_blocking(move || {
-            let package = timeline
-                .measure(Step::Digest, || Package::open_hashed(package, &digest))
-                .map_err(|source| LoadError::Package { model: name.clone(), source })?;
+            let opened =
+                gate.open(file, &digest, unlocked, &timeline).map_err(|source| LoadError::of(&name, source))?;
+            if let Some(sealed) = opened.sealed {
+                store.keep(Kept::Sealed(sealed));
+            }
+            let package = opened.package;
             let found = package.manifest().name.clone();
             if found != name {
                 return Err(LoadError::Name { model: name, found });

@@ -21,6 +21,11 @@ impl Digest {
         Self(blake3::hash(bytes))
     }
 
+    /// Its 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
     /// The first 12 digits: enough to tell packages apart in a log line.
     pub fn short(&self) -> String {
         self.0.to_hex()[..12].to_owned()

@@ -5,6 +5,7 @@ mod tree;
 
 pub(crate) use parts::{Part, allocate, assemble};
 pub use parts::{PartSize, PartSizeError};
+pub(super) use tree::digest;
 
 use super::{Digest, PackageBytes};
 

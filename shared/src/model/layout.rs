@@ -1,8 +1,8 @@
 //! The layout of a package file: a valid safetensors file, every section on a multiple of 64 bytes.
 //!
 //! safetensors allows no holes between sections, so what pads a section to the next multiple of 64 is an entry of its
-//! own, `__pad__.N`. The header follows from the manifest alone: a reader writes it again and compares, so that no byte
-//! of it can change unnoticed.
+//! own, `__pad__.N`. The header follows from the manifest and its signatures alone: a reader writes it again and compares,
+//! so that no byte of it can change unnoticed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use tract_core::prelude::{DatumType, Tensor};
 
 use super::manifest::Section;
 use super::{Digest, Dtype, Manifest};
+use crate::trust::Signature;
 
 /// Where every section starts, in bytes.
 const ALIGNMENT: usize = 64;
@@ -126,7 +127,7 @@ pub fn write(manifest: &Manifest, mut entries: Vec<Entry<'_>>, out: &mut impl Wr
     let mut manifest = manifest.clone();
     manifest.sections = entries.iter().map(|entry| (entry.name.clone(), entry.section())).collect();
     let text = serde_json::to_string(&manifest)?;
-    let header = header(&text, &slots(&manifest.sections).ok_or(LayoutError::TooLarge)?)?;
+    let header = header(&text, &[], &slots(&manifest.sections).ok_or(LayoutError::TooLarge)?)?;
     let mut out = Hashed { out, hasher: blake3::Hasher::new() };
     out.write_all(&header)?;
     for entry in &entries {
@@ -212,9 +213,13 @@ pub(super) fn slots(sections: &BTreeMap<String, Section>) -> Option<Vec<Slot<'_>
 }
 
 /// The header's bytes: its length, its JSON, and spaces up to the first section.
-pub(super) fn header(manifest: &str, slots: &[Slot<'_>]) -> Result<Vec<u8>, serde_json::Error> {
+pub(super) fn header(
+    manifest: &str,
+    signatures: &[Signature],
+    slots: &[Slot<'_>],
+) -> Result<Vec<u8>, serde_json::Error> {
     let mut bytes = vec![0; 8];
-    serde_json::to_writer(&mut bytes, &Header { manifest, slots })?;
+    serde_json::to_writer(&mut bytes, &Header { manifest, signatures, slots })?;
     bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), b' ');
     let length = (bytes.len() - 8) as u64;
     bytes[..8].copy_from_slice(&length.to_le_bytes());
@@ -223,18 +228,21 @@ pub(super) fn header(manifest: &str, slots: &[Slot<'_>]) -> Result<Vec<u8>, serd
 
 struct Header<'a> {
     manifest: &'a str,
+    signatures: &'a [Signature],
     slots: &'a [Slot<'a>],
 }
 
 impl Serialize for Header<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.slots.len() + 1))?;
+        let texts = (!self.signatures.is_empty()).then(|| serde_json::to_string(self.signatures));
         map.serialize_entry(
             "__metadata__",
             &Metadata {
                 format: "emberlite",
                 manifest: self.manifest,
                 manifest_blake3: Digest::of(self.manifest.as_bytes()),
+                signatures: texts.transpose().map_err(serde::ser::Error::custom)?,
             },
         )?;
         for slot in self.slots {
@@ -249,4 +257,7 @@ struct Metadata<'a> {
     format: &'static str,
     manifest: &'a str,
     manifest_blake3: Digest,
+    /// A JSON list, since safetensors has only texts there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signatures: Option<String>,
 }

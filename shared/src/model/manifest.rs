@@ -74,6 +74,9 @@ pub struct Manifest {
     pub examples: Vec<Example>,
     /// The file the package was made from.
     pub source: Source,
+    /// The program that packed it, with its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
     /// How the package was checked against that file.
     pub verification: Verification,
     /// Every section of the file but padding, by its name.
@@ -305,6 +308,18 @@ pub struct Source {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub producer: Option<String>,
     /// The digest of the file; of several files' digests, one after the other.
+    pub digest: Digest,
+    /// Each of the files that graph and weights were read from, always in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<SourceFile>,
+}
+
+/// A file that a package was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceFile {
+    /// Its name; in a folder, its path there.
+    pub name: String,
+    /// Its digest.
     pub digest: Digest,
 }
 

@@ -8,14 +8,23 @@ use tract_core::prelude::Tensor;
 
 use super::layout::{self, GRAPH, TOKENIZER};
 use super::manifest::{FORMAT, Section};
-use super::{Digest, Dtype, Hashed, Manifest, PackageBytes};
+use super::{Digest, Dtype, Hashed, Manifest, PackageBytes, hashed};
 use crate::engine::tensor;
+use crate::trust::{Signature, SigningKey};
+
+/// More signatures than anybody needs, few enough to be checked in a millisecond.
+const MOST_SIGNATURES: usize = 16;
+const TOO_MANY: &str = "it has more than 16 signatures";
 
 /// A package whose every byte has been checked against its digests.
 #[derive(Debug)]
 pub struct Package {
     manifest: Manifest,
     digest: Digest,
+    /// What is signed.
+    manifest_digest: Digest,
+    /// Each is of this manifest; by ascending keys.
+    signatures: Vec<Signature>,
     bytes: PackageBytes,
     /// Where each section of the manifest is in the file.
     ranges: BTreeMap<String, Range<usize>>,
@@ -80,6 +89,8 @@ pub enum PackageError {
     MissingSection(String),
     #[error("the padding before byte {0} of the package is damaged")]
     Padding(usize),
+    #[error("the signature by {0} is not of this package: it is damaged, or another package's")]
+    Signature(String),
     #[error("the package is not the one asked for: expected digest {expected}, got {got}")]
     Digest { expected: Digest, got: Digest },
 }
@@ -92,13 +103,23 @@ impl Package {
     pub fn open(bytes: PackageBytes) -> Result<Self, PackageError> {
         let digest = Digest::of(&bytes);
         let package = Self::parse(bytes, digest)?;
-        for section in package.sections() {
-            let got = Digest::of(section.data);
+        package.check_sections()?;
+        Ok(package)
+    }
+
+    /// Whether each section is the one that the manifest, and so a signature, says. A package that was opened by its own
+    /// digest need not be so.
+    ///
+    /// # Errors
+    /// The first section that is another.
+    pub fn check_sections(&self) -> Result<(), PackageError> {
+        for section in self.sections() {
+            let got = hashed::digest(section.data);
             if *section.digest != got {
                 return Err(PackageError::Section { name: section.name.to_owned(), expected: *section.digest, got });
             }
         }
-        Ok(package)
+        Ok(())
     }
 
     /// Opens the package with this digest: one pass over the bytes.
@@ -122,6 +143,11 @@ impl Package {
         Self::parse(hashed.into_bytes(), got)
     }
 
+    /// Opens a package that was decrypted, each of its bytes checked; `digest` is that of the encrypted file.
+    pub(crate) fn open_decrypted(bytes: PackageBytes, digest: Digest) -> Result<Self, PackageError> {
+        Self::parse(bytes, digest)
+    }
+
     /// Reads header and manifest; the sections' bytes remain to be checked.
     fn parse(bytes: PackageBytes, digest: Digest) -> Result<Self, PackageError> {
         let (header_length, metadata) = safetensors::SafeTensors::read_metadata(&bytes)
@@ -130,13 +156,14 @@ impl Package {
         let text = |key| texts.and_then(|texts| texts.get(key));
         let manifest_text = text("manifest")
             .ok_or_else(|| PackageError::NotAPackage("a safetensors file without a manifest".into()))?;
-        check_manifest_digest(manifest_text, text("manifest_blake3").map_or("", String::as_str))?;
+        let manifest_digest = check_manifest_digest(manifest_text, text("manifest_blake3").map_or("", String::as_str))?;
         let manifest = read_manifest(manifest_text)?;
+        let signatures = text("signatures").map_or(Ok(Vec::new()), |text| read_signatures(text, &manifest_digest))?;
 
         let slots = layout::slots(&manifest.sections).ok_or(PackageError::Header("its sizes overflow"))?;
         let start = header_length + 8;
-        if layout::header(manifest_text, &slots).ok().as_deref() != bytes.get(..start) {
-            return Err(PackageError::Header("it is not the one that follows from the manifest"));
+        if layout::header(manifest_text, &signatures, &slots).ok().as_deref() != bytes.get(..start) {
+            return Err(PackageError::Header("it is not the one that follows from the manifest and its signatures"));
         }
         let mut ranges = BTreeMap::new();
         for slot in slots {
@@ -147,7 +174,7 @@ impl Package {
                 return Err(PackageError::Padding(range.end));
             }
         }
-        Ok(Self { manifest, digest, bytes, ranges })
+        Ok(Self { manifest, digest, manifest_digest, signatures, bytes, ranges })
     }
 
     /// What the package says about its model.
@@ -158,6 +185,40 @@ impl Package {
     /// The digest of the whole file.
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+
+    /// The digest of the manifest's text: what is signed, since every byte of the package follows from it.
+    pub fn manifest_digest(&self) -> &Digest {
+        &self.manifest_digest
+    }
+
+    /// The signatures, each checked with its own key; whose key that is, is another question.
+    pub fn signatures(&self) -> &[Signature] {
+        &self.signatures
+    }
+
+    /// The file with a signature more, or with the same bytes where this key has signed it before.
+    ///
+    /// # Errors
+    /// As [`Package::check_sections`], or a key that can't sign: what does not hold is not signed.
+    pub fn signed(&self, key: &SigningKey) -> Result<Vec<u8>, PackageError> {
+        self.check_sections()?;
+        let unusable = |error: &dyn std::fmt::Display| PackageError::Manifest(error.to_string());
+        let signature = key.sign(&self.manifest_digest).map_err(|error| unusable(&error))?;
+        let mut signatures = self.signatures.clone();
+        signatures.retain(|other| other.key != signature.key);
+        signatures.push(signature);
+        signatures.sort_by_key(|signature| signature.key);
+        if signatures.len() > MOST_SIGNATURES {
+            return Err(PackageError::Header(TOO_MANY));
+        }
+        let (start, metadata) = safetensors::SafeTensors::read_metadata(&self.bytes)
+            .map_err(|error| PackageError::NotAPackage(error.to_string()))?;
+        let manifest = metadata.metadata().as_ref().and_then(|texts| texts.get("manifest")).map_or("", String::as_str);
+        let slots = layout::slots(&self.manifest.sections).ok_or(PackageError::Header("its sizes overflow"))?;
+        let mut file = layout::header(manifest, &signatures, &slots).map_err(|error| unusable(&error))?;
+        file.extend_from_slice(&self.bytes[start + 8..]);
+        Ok(file)
     }
 
     /// The size of the whole file.
@@ -222,12 +283,28 @@ impl Package {
     }
 }
 
-fn check_manifest_digest(manifest: &str, expected: &str) -> Result<(), PackageError> {
+fn check_manifest_digest(manifest: &str, expected: &str) -> Result<Digest, PackageError> {
     let got = Digest::of(manifest.as_bytes());
     if got.to_string() == expected {
-        return Ok(());
+        return Ok(got);
     }
     Err(PackageError::ManifestDigest { expected: expected.chars().take(64).collect(), got })
+}
+
+/// The signatures of a header, each of which has to be of the manifest with this digest.
+fn read_signatures(text: &str, manifest: &Digest) -> Result<Vec<Signature>, PackageError> {
+    let signatures: Vec<Signature> =
+        serde_json::from_str(text).map_err(|_| PackageError::Header("its signatures can't be read"))?;
+    if signatures.len() > MOST_SIGNATURES {
+        return Err(PackageError::Header(TOO_MANY));
+    }
+    if !signatures.is_sorted_by(|one, next| one.key < next.key) {
+        return Err(PackageError::Header("its signatures are not in order"));
+    }
+    match signatures.iter().find(|signature| !signature.is_of(manifest)) {
+        Some(signature) => Err(PackageError::Signature(signature.key.to_string())),
+        None => Ok(signatures),
+    }
 }
 
 /// A manifest of a newer format may hold anything: its version is read first.

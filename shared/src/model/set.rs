@@ -10,11 +10,13 @@ use super::cell::{Cell, LoadError};
 use super::only::Only;
 use super::{Model, ModelName};
 use crate::store::{Store, StoreError};
+use crate::trust::{Gate, Requirements};
 
 /// The models that are served.
 #[derive(Debug)]
 pub struct Models {
     store: Arc<Store>,
+    gate: Arc<Gate>,
     default: Option<ModelName>,
     /// What answers where no model is named and there is no default.
     only: Arc<Only>,
@@ -49,13 +51,20 @@ impl Models {
     ) -> Self {
         let store = Arc::new(store);
         let only = Only::new(Arc::clone(&store), refresh);
-        Self { store, default, only, served, refresh, preload: false, cells: RwLock::default() }
+        let gate = Arc::new(Gate::new(Requirements::default()));
+        Self { store, gate, default, only, served, refresh, preload: false, cells: RwLock::default() }
     }
 
     /// Has the default model loaded before it is asked for: [`Models::preload`] does it, and readiness waits for it.
     #[must_use]
     pub fn with_preload(self, preload: bool) -> Self {
         Self { preload, ..self }
+    }
+
+    /// Takes only packages that are as these want them.
+    #[must_use]
+    pub fn with_requirements(self, requirements: Requirements) -> Self {
+        Self { gate: Arc::new(Gate::new(requirements)), ..self }
     }
 
     /// Loads the default model, if it is to be loaded before it is asked for. Where that fails the log says why, and the
@@ -156,7 +165,7 @@ impl Models {
             return cell;
         }
         let mut cells = self.cells.write().unwrap_or_else(PoisonError::into_inner);
-        let new = || Cell::new(name.clone(), Arc::clone(&self.store), self.refresh);
+        let new = || Cell::new(name.clone(), Arc::clone(&self.store), Arc::clone(&self.gate), self.refresh);
         Arc::clone(cells.entry(name.clone()).or_insert_with(new))
     }
 

@@ -1,14 +1,18 @@
 //! `emberlite_linear`: a linear layer with its bias, activation and residual, its weights in one of several formats.
 
-use emberlite_kernels::linear::{self as kernel, GROUP, PANEL, blocks, pack};
+use emberlite_kernels::linear::{self as kernel, GROUP, blocks, pack};
 use emberlite_kernels::{Activation, Isa};
 use serde::{Deserialize, Serialize};
 use tract_nnef::internal::*;
 use tract_nnef::ser::array;
 
+mod narrow;
+
 use super::activation;
 use super::output::{filled, floats};
 use super::weights::Weights;
+
+pub use emberlite_kernels::linear::PANEL;
 
 const NAME: &str = "emberlite_linear";
 
@@ -49,7 +53,9 @@ pub struct Q4Blocks {
 /// In the package the weights lie in panels of 48 outputs, padded with zeros: `f32`, `f16` and `bf16` (as `U16`) as
 /// `[panels, inputs, 48]`, `int8` as `[panels, inputs / 4, 48, 4]`. `q4` has panels of 16 outputs, `u8`
 /// `[panels, inputs / 32, 288]`, which [`emberlite_kernels::linear::blocks`] explains. The terms are `f32` rows padded to
-/// whole panels of 48: the bias, and for `int8` before it each output's scale and the sum of its whole numbers.
+/// whole panels of 48: the bias, and for `int8` before it each output's scale and the sum of its whole numbers. A layer
+/// whose panels of 48 would be padding in a quarter or more has its weights without it, as `[inputs, outputs]`
+/// (`int8`: `[inputs / 4, outputs, 4]`), and they are laid out when they are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Linear {
     inputs: usize,
@@ -348,7 +354,11 @@ pub(super) fn register(registry: &mut Registry) {
 
 fn dump(ast: &mut IntoAst<'_>, node: &TypedNode, op: &Linear) -> TractResult<Option<Arc<RValue>>> {
     let inputs: Vec<RValue> = node.inputs.iter().map(|input| (*ast.mapping[input]).clone()).collect();
-    let weights = op.weights.dump(ast, format!("{}.weights", node.name))?;
+    let label = format!("{}.weights", node.name);
+    let weights = match narrow::cut(&op.weights, op.format, op.outputs)? {
+        Some(cut) => op.weights.dump_as(ast, label, cut)?,
+        None => op.weights.dump(ast, label)?,
+    };
     let terms = op.terms.dump(ast, format!("{}.terms", node.name))?;
     let format = serde_json::to_value(op.format)?;
     Ok(Some(invocation(
@@ -371,11 +381,12 @@ fn load(builder: &mut ModelBuilder<'_>, invocation: &ResolvedInvocation<'_>) -> 
     let terms: String = invocation.named_arg_as(builder, "terms")?;
     let format: String = invocation.named_arg_as(builder, "format")?;
     let activation: String = invocation.named_arg_as(builder, "activation")?;
+    let outputs = invocation.named_arg_as(builder, "to")?;
     let op = Linear {
         inputs: invocation.named_arg_as(builder, "from")?,
-        outputs: invocation.named_arg_as(builder, "to")?,
+        outputs,
         format: serde_json::from_value(format.into())?,
-        weights: Weights::load(builder, &weights)?,
+        weights: narrow::whole(Weights::load(builder, &weights)?, outputs)?,
         terms: Weights::load(builder, &terms)?,
         activation: activation::from_name(&activation)?,
         residual: inputs.len() > 1,

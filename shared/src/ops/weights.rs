@@ -93,6 +93,11 @@ impl Weights {
     /// Notes the weights under `label`, for the package, and gives the label they got: operators that share their memory
     /// share a label, the first's.
     pub(super) fn dump(&self, ast: &mut IntoAst<'_>, label: String) -> TractResult<RValue> {
+        self.dump_as(ast, label, self.tensor()?)
+    }
+
+    /// As [`dump`](Self::dump), where the package has them in another form, `tensor`.
+    pub(super) fn dump_as(&self, ast: &mut IntoAst<'_>, label: String, tensor: Tensor) -> TractResult<RValue> {
         let written = ast.resources.entry(WRITTEN.to_owned()).or_insert_with(|| Arc::new(Written::default())).clone();
         let written = written.downcast_ref::<Written>().context("another resource has the name of our weights")?;
         let mut labels = written.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,14 +105,18 @@ impl Weights {
         if let Some(label) = labels.get(&key).filter(|_| key.1 > 0) {
             return Ok(string(label));
         }
-        let mut tensor = Tensor::zero_dt(self.datum_type, &self.shape)?;
-        tensor.as_bytes_mut().copy_from_slice(self.bytes());
         ensure!(
             ast.tensors.insert(Identifier(label.clone()), tensor.into()).is_none(),
             "two weights are called {label}"
         );
         labels.insert(key, label.clone());
         Ok(string(label))
+    }
+
+    fn tensor(&self) -> TractResult<Tensor> {
+        let mut tensor = Tensor::zero_dt(self.datum_type, &self.shape)?;
+        tensor.as_bytes_mut().copy_from_slice(self.bytes());
+        Ok(tensor)
     }
 
     /// The weights that the graph which is being read calls so.

@@ -5,7 +5,7 @@
 //! whole, so that any number of processes may share a folder; one without a lock was left by a process that is gone.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
@@ -13,12 +13,11 @@ use std::time::SystemTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
+use super::Kept;
 use crate::model::{Digest, Hashed, PackageBytes};
 
 /// What packages leave free on the disk: others write there too.
 const RESERVE_BYTES: u64 = 1 << 20;
-/// How much is written at once.
-const PIECE_BYTES: usize = 1 << 20;
 /// `SIGXFSZ`: a file would become larger than the process may make one. Unhandled, it ends the process.
 const FILE_TOO_LARGE: i32 = 25;
 
@@ -67,25 +66,23 @@ impl Cache {
     }
 
     /// Writes a package into the folder; where that fails, the log says why, and nothing is left behind.
-    pub(super) fn keep(&self, package: &Hashed) {
+    pub(super) fn keep(&self, package: &Kept) {
         let path = self.path(package.digest());
         self.remove_abandoned();
         match self.write(package, &path) {
-            Ok(()) => info!(path = %path.display(), bytes = package.bytes().len(), "package kept in the cache folder"),
+            Ok(()) => info!(path = %path.display(), bytes = package.len(), "package kept in the cache folder"),
             Err(error) => warn!(path = %path.display(), %error, "package not kept in the cache folder"),
         }
     }
 
-    fn write(&self, package: &Hashed, path: &Path) -> io::Result<()> {
+    fn write(&self, package: &Kept, path: &Path) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
         if path.exists() {
             return Ok(());
         }
-        self.make_room(package.bytes().len() as u64)?;
+        self.make_room(package.len() as u64)?;
         let part = Part::create(path)?;
-        for piece in package.bytes().chunks(PIECE_BYTES) {
-            (&part.file).write_all(piece)?;
-        }
+        package.write(&mut &part.file)?;
         fs::rename(&part.path, path)
     }
 
@@ -175,7 +172,11 @@ mod tests {
     use super::*;
 
     fn package(byte: u8) -> Hashed {
-        Hashed::of(vec![byte; 3 * PIECE_BYTES / 2].into())
+        Hashed::of(vec![byte; 3 << 19].into())
+    }
+
+    fn keep(cache: &Cache, package: &Hashed) {
+        cache.keep(&Kept::Plain(package.clone()));
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -191,7 +192,7 @@ mod tests {
         let cache = Cache::new(folder.path().join("made/on/the/way"));
         let package = package(1);
         assert!(cache.find(package.digest()).is_none());
-        cache.keep(&package);
+        keep(&cache, &package);
         let found = cache.find(package.digest()).unwrap();
         assert_eq!(**found.bytes(), **package.bytes());
         assert_eq!(names(&cache.folder), [format!("{}.ember", package.digest())]);
@@ -220,7 +221,7 @@ mod tests {
         let written = Part::create(&cache.path(other.digest())).unwrap();
         fs::write(folder.path().join("abandoned.part"), b"half").unwrap();
         fs::write(folder.path().join("notes.txt"), b"somebody else's").unwrap();
-        cache.keep(&kept);
+        keep(&cache, &kept);
         let expected = [
             format!("{}.ember", kept.digest()),
             written.path.file_name().unwrap().to_str().unwrap().to_owned(),
@@ -237,7 +238,7 @@ mod tests {
         let package = package(1);
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| Cache::new(folder.path().to_owned()).keep(&package));
+                scope.spawn(|| keep(&Cache::new(folder.path().to_owned()), &package));
             }
         });
         let cache = Cache::new(folder.path().to_owned());
@@ -249,7 +250,7 @@ mod tests {
     fn a_package_for_which_there_is_no_room_is_not_begun() {
         let folder = TempDir::new().unwrap();
         let cache = Cache::new(folder.path().to_owned());
-        cache.keep(&package(1));
+        keep(&cache, &package(1));
         fs::write(folder.path().join("notes.ember"), b"somebody else's").unwrap();
         let error = cache.make_room(u64::MAX).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageFull);
@@ -262,7 +263,7 @@ mod tests {
         fs::write(folder.path().join("file"), b"").unwrap();
         let cache = Cache::new(folder.path().join("file/cache"));
         let package = package(1);
-        cache.keep(&package);
+        keep(&cache, &package);
         assert!(cache.find(package.digest()).is_none());
     }
 }

@@ -25,6 +25,8 @@ pub enum Step {
     FirstByte,
     /// From the first byte of the package to its last.
     Download,
+    /// The key of an encrypted package is unwrapped, and the package decrypted.
+    Decrypt,
     /// The package is checked against its digest, as far as that was not done as it came; its manifest is read.
     Digest,
     /// The graph's text becomes a graph with its weights.
@@ -39,7 +41,7 @@ pub enum Step {
 
 impl Step {
     /// Every step, in the order in which they begin.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Exec,
         Self::Init,
         Self::Wait,
@@ -47,6 +49,7 @@ impl Step {
         Self::Pointer,
         Self::FirstByte,
         Self::Download,
+        Self::Decrypt,
         Self::Digest,
         Self::Graph,
         Self::Plan,
@@ -64,6 +67,7 @@ impl Step {
             Self::Pointer => "pointer",
             Self::FirstByte => "first_byte",
             Self::Download => "download",
+            Self::Decrypt => "decrypt",
             Self::Digest => "digest",
             Self::Graph => "graph",
             Self::Plan => "plan",

@@ -25,6 +25,7 @@ pub(crate) fn cold_start(model: &str, package: &str, bytes: usize, timeline: &Ti
         pointer_ms = ms(Step::Pointer),
         first_byte_ms = ms(Step::FirstByte),
         download_ms = ms(Step::Download),
+        decrypt_ms = ms(Step::Decrypt),
         digest_ms = ms(Step::Digest),
         graph_ms = ms(Step::Graph),
         plan_ms = ms(Step::Plan),

@@ -115,7 +115,14 @@ impl Colours {
             quantization: None,
             recipe: None,
             examples: Vec::new(),
-            source: Source { file: "x".to_owned(), format: "test".to_owned(), producer: None, digest: Digest::of(b"") },
+            source: Source {
+                file: "x".to_owned(),
+                format: "test".to_owned(),
+                producer: None,
+                digest: Digest::of(b""),
+                files: Vec::new(),
+            },
+            tool: None,
             verification: Verification::default(),
             sections: Default::default(),
         };

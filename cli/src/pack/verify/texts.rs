@@ -7,8 +7,6 @@ use emberlite::model::{Model, Verification};
 use super::{Tolerance, largest_difference};
 use crate::pack::text::{Sample, Samples, Side};
 
-/// Fused operators add in another order.
-const TOLERANCE: Tolerance = Tolerance(1e-4);
 /// Rows and tokens of each run. Where there are several rows, the later ones are shorter and padded.
 const SHAPES: [(usize, usize); 7] = [(1, 1), (1, 2), (2, 7), (5, 16), (3, 33), (1, 128), (2, 512)];
 
@@ -32,9 +30,10 @@ pub(in crate::pack) fn compare_texts(source: &Plan, packed: &Model, samples: &Sa
                 expected.with_context(|| failed("the imported model"))?,
                 got.with_context(|| failed("the packed model"))?,
             );
-            let difference = largest_difference(packed.manifest(), &expected, &got, TOLERANCE).with_context(|| {
-                format!("the package differs from the model on {rows} texts of up to {tokens} tokens")
-            })?;
+            let difference =
+                largest_difference(packed.manifest(), &expected, &got, Tolerance::FUSED).with_context(|| {
+                    format!("the package differs from the model on {rows} texts of up to {tokens} tokens")
+                })?;
             verification.max_abs_difference = verification.max_abs_difference.max(difference);
             verification.inputs += rows;
         }

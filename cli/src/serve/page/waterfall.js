@@ -11,6 +11,7 @@ const NAMES = {
   pointer: 'pointer',
   first_byte: 'first byte of the package',
   download: 'package, first byte to last',
+  decrypt: 'key, and decryption',
   digest: 'digest and manifest',
   graph: 'graph',
   plan: 'plan',

@@ -14,10 +14,8 @@ use bytes::BytesMut;
 
 use super::Hashed;
 use super::tree::{self, Subtree};
-use crate::model::Digest;
+use crate::model::{Digest, aligned};
 
-/// What the memory of a package starts at a multiple of: a cache line.
-const ALIGNMENT: usize = 64;
 /// How much is hashed at once: enough for the widest vectors, and still in the cache from being placed.
 const STRIDE: usize = 64 * 1024;
 
@@ -130,10 +128,7 @@ impl Part {
 /// Memory for `total` bytes, zeroed as it is touched, in parts of growing sizes: the first of `first` bytes, none larger
 /// than `largest`.
 pub(crate) fn allocate(total: usize, first: PartSize, largest: PartSize) -> Vec<Part> {
-    let mut memory = BytesMut::zeroed(total + ALIGNMENT - 1);
-    let padding = memory.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT - 1);
-    let mut rest = memory.split_off(padding);
-    rest.truncate(total);
+    let mut rest = aligned(total);
     let part = |range: Range<u64>| Part::new(range.start, rest.split_to((range.end - range.start) as usize));
     ranges(total as u64, first, largest).map(part).collect()
 }
@@ -239,7 +234,7 @@ mod tests {
         }
         let whole = assemble(parts).unwrap().into_bytes();
         assert_eq!(whole.as_ptr(), start);
-        assert_eq!((start as usize % ALIGNMENT, whole.len()), (0, 20_000));
+        assert_eq!((start as usize % 64, whole.len()), (0, 20_000));
     }
 
     proptest! {

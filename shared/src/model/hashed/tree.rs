@@ -26,7 +26,7 @@ pub(super) struct Subtree {
 }
 
 /// The digest of bytes, hashed by as many threads as they are worth.
-pub(super) fn digest(bytes: &[u8]) -> Digest {
+pub(in crate::model) fn digest(bytes: &[u8]) -> Digest {
     let chunks: Vec<_> = bytes.chunks(SUBTREE).collect();
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST_THREADS).min(chunks.len());
     if threads <= 1 {

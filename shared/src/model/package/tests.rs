@@ -38,7 +38,9 @@ fn manifest() -> Manifest {
             format: "onnx".to_owned(),
             producer: None,
             digest: Digest::of(b"source"),
+            files: Vec::new(),
         },
+        tool: None,
         verification: Verification { batch_sizes: vec![1, 3], inputs: 2, ..Verification::default() },
         sections: BTreeMap::new(),
     }
@@ -167,3 +169,5 @@ proptest! {
         prop_assert!(Package::open(bytes.into()).is_err());
     }
 }
+
+mod signed;

@@ -103,6 +103,37 @@ impl<T: Threshold> Ensemble<T> {
         self.one_sided && self.no_negative_weight
     }
 
+    /// The trees.
+    pub fn forest(&self) -> &Forest<T> {
+        &self.forest
+    }
+
+    /// How the weights of all trees are made one.
+    pub fn aggregate(&self) -> Aggregate {
+        self.aggregate
+    }
+
+    /// Whether any weight is negative.
+    pub fn has_negative_weights(&self) -> bool {
+        !self.no_negative_weight
+    }
+
+    /// The same with other trees for the same features and targets.
+    ///
+    /// # Errors
+    /// Trees for others, or trees whose weights would have the scores read otherwise: with weights for one of two classes
+    /// alone they are shares where none is negative, and leanings where one is.
+    pub fn with_forest(&self, forest: Forest<T>) -> TractResult<Ensemble<T>> {
+        let sizes = |forest: &Forest<T>| (forest.features(), forest.targets());
+        ensure!(sizes(&forest) == sizes(&self.forest), "expected trees for the same features and targets");
+        let new = Self::new(forest, self.finish, self.aggregate, self.post_transform, self.base_values.clone())?;
+        ensure!(
+            new.one_sided == self.one_sided && new.is_share() == self.is_share(),
+            "the trees' scores would mean something else"
+        );
+        Ok(new)
+    }
+
     /// How many features a row needs.
     pub fn features(&self) -> usize {
         self.forest.features()

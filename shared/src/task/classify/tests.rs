@@ -23,7 +23,14 @@ fn manifest(labels: &[&str], problem: Option<Problem>) -> Manifest {
         quantization: None,
         recipe: None,
         examples: Vec::new(),
-        source: Source { file: String::new(), format: String::new(), producer: None, digest: Digest::of(b"") },
+        source: Source {
+            file: String::new(),
+            format: String::new(),
+            producer: None,
+            digest: Digest::of(b""),
+            files: Vec::new(),
+        },
+        tool: None,
         verification: Verification::default(),
         sections: Default::default(),
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tract_nnef::internal::*;
 
-use super::{EQUAL, FEATURE_MASK, Flat, FlatNode, Forest, LEAF, MISSING_FIRST, Threshold};
+use super::{EQUAL, FEATURE_MASK, Flat, FlatNode, Forest, MISSING_FIRST, Threshold};
 
 /// How an inner node compares its feature with its threshold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +114,7 @@ impl<T: Threshold> Flat<T> {
         }
         let leaf = u32::try_from(self.spans.len() - 1)?;
         self.spans.push(u32::try_from(self.weights.len())?);
-        Ok(FlatNode { threshold: T::default(), feature: LEAF, next: leaf })
+        Ok(FlatNode::leaf(leaf))
     }
 }
 

@@ -17,7 +17,16 @@ pub struct FlatNode<T> {
 }
 
 impl<T> FlatNode<T> {
-    pub(super) fn is_leaf(&self) -> bool {
+    /// A node where a walk ends, with the number of the leaf.
+    pub fn leaf(number: u32) -> Self
+    where
+        T: Default,
+    {
+        Self { threshold: T::default(), feature: LEAF, next: number }
+    }
+
+    /// Whether a walk ends here.
+    pub fn is_leaf(&self) -> bool {
         self.feature & LEAF != 0
     }
 }

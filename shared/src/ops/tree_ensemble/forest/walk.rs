@@ -1,5 +1,7 @@
 //! The way from a row's features to the leaf it ends in, in every tree.
 
+use tract_nnef::internal::*;
+
 use super::{EQUAL, FEATURE_MASK, Forest, MISSING_FIRST, Packed, Threshold};
 
 /// How many walks advance together.
@@ -17,6 +19,22 @@ impl<T: Threshold> Forest<T> {
             (true, false) => self.walk_as::<true, false>(rows, width, visit),
             (true, true) => self.walk_as::<true, true>(rows, width, visit),
         }
+    }
+
+    /// The numbers of the leaves that rows of `width` features end in, `[rows, trees]`.
+    ///
+    /// # Errors
+    /// Rows with fewer features than the trees look at.
+    pub fn leaves(&self, rows: &[T], width: usize) -> TractResult<Vec<u32>> {
+        ensure!(width > 0 && width >= self.features, "expected rows of {} features, got {width}", self.features);
+        let trees = self.trees();
+        let mut leaves = vec![0; rows.len() / width * trees];
+        let mut seen = vec![0; rows.len() / width];
+        self.walk(rows, width, |row, leaf| {
+            leaves[row * trees + seen[row]] = self.leaves[leaf.place as usize];
+            seen[row] += 1;
+        });
+        Ok(leaves)
     }
 
     fn walk_as<const EQ: bool, const MISSING: bool>(

@@ -1,0 +1,27 @@
+//! What is tried with which kind of model.
+
+use crate::pack::Prepared;
+use crate::prune::Method;
+use crate::quantize::Scheme;
+use crate::recipe::Shrink;
+use crate::search::Space;
+
+/// What fits a kind of model. What the recipe settles is not tried in another way.
+pub(super) fn of(prepared: &Prepared, given: &Shrink) -> Space {
+    let (schemes, methods): (&[Scheme], &[Method]) = match prepared {
+        Prepared::Tensors(_) => {
+            (&[Scheme::F16, Scheme::Int8], &[Method::Channels, Method::Neurons, Method::Trees, Method::LowRank])
+        }
+        Prepared::Texts(_) => (
+            &[Scheme::Bf16, Scheme::Int8, Scheme::Q4Calibrated],
+            &[Method::Neurons, Method::Heads, Method::LowRank, Method::Layers],
+        ),
+        Prepared::Language(_) => (
+            &[Scheme::F16, Scheme::Int8, Scheme::Q4, Scheme::Q4Calibrated],
+            &[Method::Neurons, Method::Heads, Method::Layers],
+        ),
+    };
+    let schemes = given.quantize.scheme.map_or_else(|| schemes.to_vec(), |scheme| vec![scheme]);
+    let methods = if given.prune.is_empty() { methods.to_vec() } else { Vec::new() };
+    Space { schemes, methods }
+}
