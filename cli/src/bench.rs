@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use emberlite::engine::Isa;
 use emberlite::model::{Digest, Manifest, Model, ModelName, Task};
-use emberlite::trust::Requirements;
 use serde::Serialize;
 
 use crate::progress::Progress;
-use crate::trust;
+use crate::source;
 pub use inputs::{Inputs, decoding, inputs};
 pub use latency::{Budget, Latency, latency, measured};
 pub use memory::Memory;
@@ -38,8 +37,6 @@ pub struct Request {
     pub budget: Budget,
     /// How many threads compute.
     pub threads: usize,
-    /// What decrypts the package, if it is encrypted.
-    pub requirements: Requirements,
 }
 
 /// What was measured.
@@ -101,13 +98,13 @@ enum What {
 /// Loads a package and runs it over and over.
 ///
 /// # Errors
-/// A file that is no intact package, or that there is no key for, batches and lengths that its model does not take, or a model that fails.
+/// A file that is no intact package, batches and lengths that its model does not take, or a model that fails.
 pub fn bench(request: &Request) -> Result<Bench> {
     let file = &request.package;
     let progress = Progress::start(format!("loading {}", file.display()));
     let before_load = Memory::now();
     let start = Instant::now();
-    let model = load(file, &request.requirements)?;
+    let model = load(file)?;
     let load = start.elapsed();
     let loaded = Memory::now();
 
@@ -139,9 +136,9 @@ pub fn bench(request: &Request) -> Result<Bench> {
     })
 }
 
-fn load(file: &Path, requirements: &Requirements) -> Result<Model> {
-    let opened = trust::wait(trust::open(file, &trust::gate(requirements)))?;
-    Model::load(&opened.package).with_context(|| file.display().to_string())
+fn load(file: &Path) -> Result<Model> {
+    let package = source::package(file)?;
+    Model::load(&package).with_context(|| file.display().to_string())
 }
 
 /// What is measured, the small before the large.

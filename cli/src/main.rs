@@ -17,14 +17,14 @@ use emberlite::ops::Pooling;
 use emberlite::store::{Location, S3Settings, Store};
 use emberlite::telemetry::cold_start;
 use emberlite_cli::data::Columns;
-use emberlite_cli::pack::{self, Report, Request};
+use emberlite_cli::pack::{self, Goal, Report, Request};
 use emberlite_cli::prune;
 use emberlite_cli::pull::Address;
 use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
-use emberlite_cli::verify::{self, Settings, Thresholds, report};
-use emberlite_cli::{bench, inspect, interrupt, keygen, progress, pull, push, serve, sign, source, trust};
+use emberlite_cli::verify::{self, Part, Settings, Target, Thresholds, report};
+use emberlite_cli::{bench, inspect, interrupt, jobs, keygen, progress, pull, push, serve, sign, source, trust};
 use serde::Serialize;
 
 /// Serves small models from serverless functions: pack a model into one file, push it to a store, try it on a page.
@@ -99,15 +99,63 @@ struct Pack {
     #[arg(long, value_name = "METHOD=PART")]
     prune: Vec<prune::Step>,
     #[command(flatten)]
+    search: Search,
+    #[command(flatten)]
     texts: Texts,
     #[command(flatten)]
     seal: trust::Seal,
     /// A JSON file whose value goes into a request's "input": the package must answer it as the model does (repeatable)
     #[arg(long)]
     input: Vec<PathBuf>,
+    /// Import and check the model, and tell what would be packed, and how; nothing is written
+    #[arg(long, conflicts_with = "report")]
+    dry_run: bool,
+    /// How many threads the work uses [default: EMBER_THREADS for models, the machine's cores for the rest]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// What may be lost, what that is measured on, and what is to be won
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Search and proof")]
+struct Search {
+    /// Try ways to make the model smaller, and pack it in the best that loses no more than this: 1% of the accuracy, of the
+    /// labels where there are none given, of the cosine, of the perplexity
+    #[arg(long, value_name = "PART")]
+    max_loss: Option<Part>,
+    /// What is to become small
+    #[arg(long, requires = "max_loss", default_value = "latency")]
+    target: Target,
+    /// Examples that the loss is measured on, with or without labels: a .csv, .tsv or .jsonl file, a folder of images, or a
+    /// text, a line each [default: built-in sentences or random inputs]
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The column or field of the data that holds what the model should answer [default: label, category, intent, class or
+    /// target; score for pairs]
+    #[arg(long, value_name = "NAME", requires = "data")]
+    label: Option<String>,
+    /// Write a report as one HTML file: what was lost, what was won, the worst cases
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+impl Search {
+    /// What is said here goes before what the recipe says.
+    fn apply(&self, recipe: &mut Recipe, column: Option<&String>) {
+        let settings = &mut recipe.verify;
+        if self.data.is_some() {
+            settings.column = column.cloned().or(settings.column.take());
+        }
+        settings.data = self.data.clone().or(settings.data.take());
+        settings.label = self.label.clone().or(settings.label.take());
+    }
+
+    fn goal(&self) -> Option<Goal> {
+        self.max_loss.map(|max_loss| Goal { max_loss: max_loss.0, target: self.target })
+    }
 }
 
 /// What a model of texts makes of them, and how its weights are written down
@@ -148,7 +196,9 @@ struct Texts {
 impl Texts {
     /// What is said here goes before what the recipe says.
     fn apply(self, recipe: &mut Recipe) {
-        let file = |file: Option<PathBuf>| file.map(|file| TextFile { file, column: self.column.clone() });
+        let file = |file: Option<PathBuf>| {
+            file.map(|file| TextFile { file, column: self.column.clone(), every_second: false })
+        };
         recipe.vocabulary = file(self.vocab_from).or(recipe.vocabulary.take());
         recipe.perplexity = file(self.perplexity).or(recipe.perplexity.take());
         let quantize = &mut recipe.quantize;
@@ -298,9 +348,6 @@ struct Bench {
     /// How many threads compute [default: EMBER_THREADS, else the machine's cores]
     #[arg(long, value_name = "N", value_parser = parse_count)]
     threads: Option<usize>,
-    /// What decrypts the package: a key's file, env:NAME or kms:KEY [default: EMBER_PACKAGE_KEY]
-    #[arg(long)]
-    key: Option<String>,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -372,6 +419,7 @@ fn run(action: Action) -> Result<()> {
     let (threads, isa) = Config::compute(|name| std::env::var(name).ok())?;
     let threads = match &action {
         Action::Bench(args) => args.threads.unwrap_or(threads),
+        Action::Pack(args) => args.jobs.map_or(threads, usize::from),
         _ => threads,
     };
     engine::prepare(threads, isa);
@@ -407,8 +455,14 @@ fn run(action: Action) -> Result<()> {
 }
 
 fn pack(args: Pack) -> Result<()> {
+    if let Some(jobs) = args.jobs {
+        jobs::set(jobs);
+    }
     let mut recipe = match &args.recipe {
-        Some(file) => Recipe { model: args.source, ..Recipe::read(file)? },
+        Some(file) => {
+            source::check_model(&args.source)?;
+            Recipe { model: args.source, ..Recipe::read(file)? }
+        }
         None => Recipe::find(&args.source)?,
     };
     recipe.name = args.name.or(recipe.name);
@@ -420,6 +474,7 @@ fn pack(args: Pack) -> Result<()> {
         recipe.prune = args.prune;
     }
     args.seal.check()?;
+    args.search.apply(&mut recipe, args.texts.column.as_ref());
     args.texts.apply(&mut recipe);
     let inputs = args.input.iter().map(|file| {
         let text = fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
@@ -428,8 +483,17 @@ fn pack(args: Pack) -> Result<()> {
     if let Some(output) = &args.output {
         source::check_place(output)?;
     }
-    let request = Request { recipe, inputs: inputs.collect::<Result<_>>()? };
-    let packed = args.seal.apply(pack::pack(&request)?)?;
+    let inputs = inputs.collect::<Result<_>>()?;
+    let report = args.search.report.is_some();
+    let request = Request { recipe, inputs, goal: args.search.goal(), report };
+    if args.dry_run {
+        return print(&pack::plan(&request, args.output.as_deref())?, args.json);
+    }
+    let packed = pack::pack(&request)?;
+    if let (Some(file), Some(report)) = (&args.search.report, &packed.report) {
+        report::write(file, report)?;
+    }
+    let packed = args.seal.apply(packed.accepted()?)?;
     let output = args.output.unwrap_or_else(|| format!("{}.ember", packed.manifest.name).into());
     pack::save(&packed, &output)?;
     print(&Report::new(&packed, &output), args.json)
@@ -481,7 +545,6 @@ fn measure(args: Bench, threads: usize) -> Result<()> {
         lengths: args.length,
         budget: bench::Budget::of(args.seconds),
         threads,
-        requirements: trust::requirements(&[], args.key.as_deref())?,
     })?;
     print(&measured, args.json)
 }

@@ -1,8 +1,11 @@
 //! `emberlite pack`: a model file becomes a package, checked against the file before it is written.
 
+mod check;
 mod describe;
 mod generate;
 mod interface;
+mod plan;
+mod proof;
 mod report;
 pub(crate) mod rows;
 pub(crate) mod samples;
@@ -11,11 +14,10 @@ mod tensors;
 #[cfg(test)]
 mod tests;
 mod text;
-mod verify;
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use emberlite::engine::{self, Graph};
 use emberlite::model::{Digest, Entry, Manifest, Model, Package, Pruning, Task, write_package};
 use emberlite::store::write_whole;
@@ -29,8 +31,14 @@ use crate::prune::{self, Step};
 use crate::quantize::Scheme;
 use crate::recipe::{QuantizeSettings, Recipe, Shrink};
 
+use crate::verify::{self, Missed, Part};
+
 pub(crate) use describe::file_name;
+pub use plan::{Planned, plan};
+use proof::Split;
 pub use report::{Checked, Measured, Quantized, Report};
+pub use search::Goal;
+use search::HELD_OUT;
 
 /// What to pack.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +47,10 @@ pub struct Request {
     pub recipe: Recipe,
     /// Inputs to compare on, beside random ones and the recipe's examples.
     pub inputs: Vec<Value>,
+    /// What the package is searched for; packed as the recipe says where there is nothing.
+    pub goal: Option<Goal>,
+    /// Whether a report is wanted; with a goal or thresholds there is one in any case.
+    pub report: bool,
 }
 
 /// A package that was made and checked.
@@ -52,6 +64,22 @@ pub struct Packed {
     pub manifest: Manifest,
     /// What the importer had to say.
     pub warnings: Vec<String>,
+    /// How it answers data, against its source.
+    pub report: Option<verify::Report>,
+}
+
+impl Packed {
+    /// The package, if it loses no more than its recipe allows.
+    ///
+    /// # Errors
+    /// The thresholds that it misses.
+    pub fn accepted(self) -> Result<Self> {
+        let missed = self.report.as_ref().map_or(&[][..], |report| &report.missed);
+        if missed.is_empty() {
+            return Ok(self);
+        }
+        Err(anyhow!(Missed(missed.to_vec())).context("the package loses too much, and is not written"))
+    }
 }
 
 /// Imports a model, packs it, and compares the packed model with the imported one.
@@ -59,25 +87,49 @@ pub struct Packed {
 /// # Errors
 /// A file that can't be imported, a recipe that does not fit it, or outputs that differ.
 pub fn pack(request: &Request) -> Result<Packed> {
+    let progress = Progress::start(format!("importing {}", request.recipe.model.display()));
+    let (mut recipe, prepared, mut warnings) = prepare(request, &progress)?;
+    let wanted = request.report || request.goal.is_some() || !recipe.verify.thresholds.is_empty();
+    let data = wanted.then(|| Split::read(&recipe, &prepared.reference().load()?)).transpose()?;
+    let mut split = data.map(|data| Split::of(data, if request.goal.is_some() { HELD_OUT } else { usize::MAX }));
+    let mut frontier = None;
+    if let (Some(goal), Some(split)) = (request.goal, &split) {
+        let found = search::find(&prepared, &recipe.shrink(), goal, split, &progress)?;
+        recipe.apply(found.shrink);
+        recipe.verify.thresholds.max_loss.get_or_insert(Part(goal.max_loss));
+        warnings.extend(found.warnings);
+        frontier = Some(found.frontier);
+    }
+    let mut draft = prepared.shrink(&recipe.shrink(), &progress)?;
+    draft.manifest.recipe = Some(record(&recipe, &prepared, &draft)?);
+    let (bytes, digest) = draft.write()?;
+    warnings.extend(draft.warnings);
+    let package = Package::open(bytes.clone().into())?;
+    let prove = |split: Split| proof::prove(&prepared, &package, &recipe, &split.proof, frontier, &progress);
+    let report = split.take().map(prove).transpose()?;
+    let manifest = package.manifest().clone();
+    Ok(Packed { bytes, digest, manifest, warnings, report })
+}
+
+/// The recipe as it counts, the model as it is ready to be shrunk, and what the importer had to say.
+fn prepare(request: &Request, progress: &Progress) -> Result<(Recipe, Prepared, Vec<String>)> {
     let recipe = &request.recipe;
     recipe.model_name()?;
     recipe.check_files()?;
-    let progress = Progress::start(format!("importing {}", recipe.model.display()));
     let imported = import::import(&recipe.model)?;
-    let mut warnings = imported.warnings.clone();
+    let warnings = imported.warnings.clone();
     let speaks = imported.task == Some(Task::Generate);
     ensure!(
         speaks == (recipe.task == Some(Task::Generate)) || (speaks && recipe.task.is_none()),
         "the task {} does not fit the model: a language model has the task generate, and no other model has it",
         recipe.task.unwrap_or(Task::Predict)
     );
-    let prepared = Prepared::new(request, imported, &progress)?;
-    let mut draft = prepared.shrink(&recipe.shrink(), &progress)?;
-    draft.manifest.recipe = Some(record(recipe, &prepared, &draft)?);
-    let (bytes, digest) = draft.write()?;
-    warnings.extend(draft.warnings);
-    let manifest = Package::open(bytes.clone().into())?.manifest().clone();
-    Ok(Packed { bytes, digest, manifest, warnings })
+    let mut recipe = recipe.clone();
+    if request.goal.is_some() && !speaks {
+        recipe.calibrate_with_data();
+    }
+    let prepared = Prepared::new(&recipe, &request.inputs, imported, progress)?;
+    Ok((recipe, prepared, warnings))
 }
 
 /// The recipe with the format that the weights have, where it left that open.
@@ -132,14 +184,13 @@ enum Prepared {
 }
 
 impl Prepared {
-    fn new(request: &Request, imported: Imported, progress: &Progress) -> Result<Self> {
-        let recipe = &request.recipe;
+    fn new(recipe: &Recipe, inputs: &[Value], imported: Imported, progress: &Progress) -> Result<Self> {
         if imported.task == Some(Task::Generate) {
             return Ok(Self::Language(Box::new(generate::Prepared::new(recipe, imported, progress)?)));
         }
         Ok(match text::resolve(recipe, &imported)? {
             Some(texts) => Self::Texts(Box::new(text::Prepared::new(recipe, imported, texts, progress)?)),
-            None => Self::Tensors(tensors::Prepared::new(request, imported, progress)?),
+            None => Self::Tensors(tensors::Prepared::new(recipe, inputs, imported, progress)?),
         })
     }
 

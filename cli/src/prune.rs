@@ -4,14 +4,23 @@
 //! without a kernel that knows. What a part contributes is measured on the inputs to calibrate with; the weights that
 //! read what is left are fitted anew by least squares on what the layer gave before. Nothing is trained.
 
+mod allot;
+mod attended;
 mod channels;
+mod elimination;
 mod heads;
+mod hidden;
 mod layers;
 mod low_rank;
 mod neurons;
 mod parameters;
+mod regression;
+mod rewrite;
+mod sites;
 mod step;
+mod stream;
 mod trees;
+mod watch;
 
 use anyhow::{Context as _, Result, ensure};
 use emberlite::model::Pruning;
@@ -80,3 +89,6 @@ fn apply(model: &TypedModel, context: &Context<'_>) -> Result<Outcome> {
         Method::Trees => trees::prune(model, context),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,7 @@ use serde::Serialize;
 use crate::pack::{self, Request};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
-use crate::source as path;
-use crate::trust;
+use crate::{source as path, trust};
 
 /// What a push did.
 #[derive(Debug, Serialize)]
@@ -66,7 +65,7 @@ pub async fn push(source: &Path, store: &Store, requirements: &Requirements) -> 
 async fn ready(source: &Path, requirements: &Requirements) -> Result<Ready> {
     let is_package = source.extension().is_some_and(|extension| extension == "ember");
     if !is_package {
-        let packed = pack::pack(&Request { recipe: Recipe::find(source)?, inputs: Vec::new() })?;
+        let packed = pack::pack(&Request { recipe: Recipe::find(source)?, ..Request::default() })?.accepted()?;
         return Ok(Ready::of(&Package::open(packed.bytes.into())?));
     }
     let bytes = path::bytes_of_package(source)?;

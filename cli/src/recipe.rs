@@ -108,17 +108,18 @@ pub struct TextSettings {
     pub normalize: Option<bool>,
 }
 
-/// How the weights of a model of texts are written down.
+/// How weights are written down.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuantizeSettings {
-    /// The format; by default int8, and q4 for a language model.
+    /// The format; by default int8 for a model of texts, q4 for a language model, and none for one of tensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<Scheme>,
     /// Patterns for the names of layers that stay in a higher precision; `auto` for those whose error stands out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keep: Vec<String>,
-    /// Texts to calibrate with, and to measure the loss on; there are built-in ones.
+    /// What to calibrate with, and to measure the loss on: texts, or for a model of tensors rows or a folder of images;
+    /// there are built-in ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<TextFile>,
 }
@@ -175,11 +176,32 @@ impl Recipe {
         Shrink { prune: self.prune.clone(), quantize: self.quantize.clone() }
     }
 
+    /// Calibrates with every second example of the data where nothing else is said: the others are for the proof.
+    pub fn calibrate_with_data(&mut self) {
+        let column = self.verify.column.clone();
+        let data = self.verify.data.clone().map(|file| TextFile { file, column, every_second: true });
+        self.quantize.calibration = self.quantize.calibration.take().or(data);
+    }
+
+    /// Makes the model smaller in another way.
+    pub fn apply(&mut self, shrink: Shrink) {
+        self.prune = shrink.prune;
+        self.quantize = shrink.quantize;
+    }
+
     /// The same without anything that costs accuracy: its package is what others are held against.
     #[must_use]
     pub fn unreduced(self) -> Self {
         let quantize = QuantizeSettings { scheme: Some(Scheme::None), ..QuantizeSettings::default() };
-        Self { prune: Vec::new(), quantize, vocabulary: None, perplexity: None, files: BTreeMap::new(), ..self }
+        Self {
+            prune: Vec::new(),
+            quantize,
+            vocabulary: None,
+            perplexity: None,
+            verify: Settings::default(),
+            files: BTreeMap::new(),
+            ..self
+        }
     }
 
     /// What is set that only models of texts have.
@@ -188,9 +210,6 @@ impl Recipe {
             ("max_tokens", self.text.max_tokens.is_some()),
             ("pooling", self.text.pooling.is_some()),
             ("normalize", self.text.normalize.is_some()),
-            ("quantize", self.quantize.format().is_some() && self.quantize.scheme.is_some()),
-            ("keep", !self.quantize.keep.is_empty()),
-            ("calibration", self.quantize.calibration.is_some()),
             ("vocabulary", self.vocabulary.is_some()),
             ("perplexity", self.perplexity.is_some()),
         ];

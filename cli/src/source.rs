@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use emberlite::model::{Package, PackageBytes};
 
 use crate::pull::Address;
+use crate::trust;
 
 /// The extension of packages.
 const PACKAGE: &str = "ember";
@@ -41,13 +42,13 @@ const OTHERS: [(&str, &str); 14] = [
     ("json", "a file of settings: name the folder it is in"),
 ];
 
-/// Opens a package, once its every byte has been checked.
+/// Opens a package, once its every byte has been checked; an encrypted one by the keys that the environment names.
 ///
 /// # Errors
-/// What is no intact package.
+/// What is no intact package, or what there is no key for.
 pub fn package(path: &Path) -> Result<Package> {
-    let bytes = bytes_of_package(path)?;
-    Package::open(bytes).with_context(|| path.display().to_string())
+    let gate = trust::gate(&trust::requirements(&[], None)?);
+    Ok(trust::wait(trust::open(path, &gate))?.package)
 }
 
 /// The bytes of what should be a package.

@@ -23,6 +23,9 @@ pub struct TextFile {
     /// The column or field of a table that holds the text; `text` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
+    /// Only every second text, the first one included: the others are kept for a proof.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub every_second: bool,
 }
 
 impl TextFile {
@@ -41,6 +44,9 @@ impl TextFile {
         };
         let mut texts = texts.with_context(|| format!("{name} can't be used"))?;
         texts.retain(|text| !text.trim().is_empty());
+        if self.every_second {
+            texts = texts.into_iter().step_by(2).collect();
+        }
         ensure!(!texts.is_empty(), "{name} has no text");
         Ok(texts)
     }
@@ -122,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(name);
         fs::write(&file, content).unwrap();
-        TextFile { file, column: column.map(str::to_owned) }.read()
+        TextFile { file, column: column.map(str::to_owned), every_second: false }.read()
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub fn verify(request: Request) -> Result<Report> {
     let progress = Progress::start("opening the package");
     let file = request.package.display().to_string();
     let package = source::package(&request.package)?;
-    let packed = Model::load(&package).with_context(|| file.clone())?;
+    let packed = Model::load(&package).with_context(|| file)?;
     let file_bytes = size(&request.recipe.model);
 
     progress.step("packing the source as it is");

@@ -40,9 +40,15 @@ impl Records {
         let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(content);
         let columns: Vec<String> = reader.headers()?.iter().map(|name| name.trim().to_owned()).collect();
         let mut records = Vec::new();
+        let (mut line, mut counted) = (1, 0);
         for record in reader.records() {
             let record = record?;
-            let line = record.position().map_or(0, csv::Position::line);
+            // The reader's own count is one behind where lines end with \r\n: it stops before the \n.
+            let start = record.position().map_or(0, |position| position.byte() as usize);
+            let blank = content.iter().skip(start).take_while(|byte| b"\r\n".contains(byte)).count();
+            let passed = content.get(counted..start + blank).unwrap_or_default();
+            line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+            counted = start + blank;
             let fields = columns.iter().cloned().zip(record.iter().map(Value::from));
             records.push((line, Record::Fields(fields.collect())));
         }

@@ -60,6 +60,8 @@ fn a_table_has_its_text_and_label_where_their_names_tell() {
     let data = read("a.csv", table, "intents").unwrap();
     assert_eq!(texts(&data), [("line 2", "My card,\nwhere?", class("card_arrival")), ("line 4", "Hello", None)]);
     assert_eq!(data.labelled(), 1);
+    let windows = read("a.csv", &table.replace('\n', "\r\n"), "intents").unwrap();
+    assert_eq!(windows.examples.iter().map(|example| example.name.as_str()).collect::<Vec<_>>(), ["line 2", "line 4"]);
     let table = "question\tmeant\nMy card\tcard arrival\n";
     let data = read_as("a.tsv", table, &columns(Some("question"), Some("meant")), &manifest("intents")).unwrap();
     assert_eq!(texts(&data), [("line 2", "My card", class("card_arrival"))]);

@@ -11,8 +11,7 @@ use emberlite::telemetry::cold_start::{Step, Timeline};
 use emberlite::trust::{Gate, Requirements};
 use serde::Serialize;
 
-use crate::source;
-use crate::trust;
+use crate::{source, trust};
 
 /// How often the package is loaded after the first time.
 const AGAIN: usize = 10;

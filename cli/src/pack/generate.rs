@@ -1,13 +1,16 @@
 //! Packing a language model: checked against its source token by token, quantized, its perplexity measured.
 
 mod calibration;
+mod check;
 mod documents;
 mod settings;
-mod verify;
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use emberlite::engine::Decoder;
 use emberlite::model::{Perplexity, Quantization, Task};
+use emberlite::ops::Q4Blocks;
 use emberlite::tokenizer::Tokenizer;
 use tract_core::prelude::TypedModel;
 
@@ -47,7 +50,7 @@ impl Prepared {
         let mut draft = Draft::new(manifest, &imported.model, Some(tokenizer))?;
         progress.step("planning the model as it was imported");
         let source = Decoder::new(imported.model.clone())?;
-        draft.manifest.verification = verify::compare(&source, &draft.load()?, &spec, progress)?;
+        draft.manifest.verification = check::compare(&source, &draft.load()?, &spec, progress)?;
         let measured = documents.measure(&source, "measuring the source's perplexity", progress)?;
         Ok(Self { draft, imported, source, documents, measured })
     }
@@ -58,6 +61,11 @@ impl Prepared {
 
     pub(super) fn model(&self) -> &TypedModel {
         &self.imported.model
+    }
+
+    /// Layers that have 4 bits in the source.
+    pub(super) fn given(&self) -> &BTreeMap<String, Q4Blocks> {
+        &self.imported.q4
     }
 
     pub(super) fn calibration(&self) -> impl Calibration + '_ {

@@ -131,10 +131,16 @@ impl fmt::Display for Quantized<'_> {
         if let Some(text) = calibration {
             write!(f, " rounded to fit {text}")?;
         }
-        let what = if speaks { "tokens" } else { "texts" };
+        let what = match self.task {
+            Task::Generate => "tokens",
+            Task::Predict => "inputs",
+            Task::Embed | Task::Classify | Task::Rerank => "texts",
+        };
         write!(f, ", against the source on {texts} {what} with {isa}: ")?;
         if let Some(cosine) = cosine {
             write!(f, "cosine {:.5} in the mean, {:.5} at least", cosine.mean, cosine.least)?;
+        } else if self.task == Task::Predict {
+            write!(f, "largest difference of a number {max_abs_difference:.1e}")?;
         } else {
             write!(f, "largest difference of a logit {max_abs_difference:.1e}")?;
         }

@@ -7,6 +7,7 @@ mod space;
 use anyhow::{Context as _, Result};
 use emberlite::model::Model;
 
+use super::proof::Split;
 use super::{Draft, Prepared};
 use crate::data::Data;
 use crate::progress::Progress;
@@ -18,7 +19,7 @@ use judge::Measuring;
 /// The most candidates that are measured.
 const TRIALS: usize = 40;
 /// From so many examples on every second one is kept from the search, for the proof.
-const HELD_OUT: usize = 200;
+pub(super) const HELD_OUT: usize = 200;
 /// The most examples that every candidate answers.
 const EXAMPLES: usize = 400;
 
@@ -41,41 +42,25 @@ pub(super) struct Found {
     pub(super) warnings: Vec<String>,
 }
 
-/// Examples for the search, and others for the proof where there are enough.
-struct Split {
-    search: Data,
-    proof: Option<Data>,
-}
-
-impl Split {
-    fn of(data: &Data) -> Self {
-        if data.examples.len() < HELD_OUT {
-            return Self { search: data.clone(), proof: None };
-        }
-        let half = |odd: usize| {
-            let examples = data.examples.iter().skip(odd).step_by(2).cloned().collect();
-            Data { name: data.name.clone(), examples }.spread(EXAMPLES)
-        };
-        Self { search: half(0), proof: Some(half(1)) }
-    }
-}
-
 /// Finds the candidate that costs least of those that lose no more than is allowed, on examples that the search did not
-/// see too where there are enough of them. What the recipe says of layers to keep and of calibration holds for all.
-pub(super) fn find(prepared: &Prepared, given: &Shrink, goal: Goal, data: &Data, progress: &Progress) -> Result<Found> {
-    let split = Split::of(data);
+/// see too. What the recipe says of layers to keep and of calibration holds for all.
+pub(super) fn find(
+    prepared: &Prepared,
+    given: &Shrink,
+    goal: Goal,
+    split: &Split,
+    progress: &Progress,
+) -> Result<Found> {
     let reference = prepared.reference().load()?;
     let space = space::of(prepared, given);
-    let mut measuring = Measuring::new(prepared, given, goal, &reference, &split.search, progress)?;
+    let search = split.search.clone().spread(EXAMPLES);
+    let mut measuring = Measuring::new(prepared, given, goal, &reference, &search, progress)?;
     search::search(&space, goal.max_loss, TRIALS, &mut measuring)?;
-    let proof = split.proof.as_ref().map(|data| Proof::new(&reference, data)).transpose()?;
+    let proof = Proof::new(&reference, &split.proof)?;
     let mut chosen = Candidate::unchanged();
+    progress.step("proving the best on other examples");
     for candidate in measuring.best_first() {
-        let holds = match &proof {
-            Some(proof) => proof.loss(&measuring.draft(&candidate)?)? <= goal.max_loss,
-            None => true,
-        };
-        if holds {
+        if proof.loss(&measuring.draft(&candidate)?)? <= goal.max_loss {
             chosen = candidate;
             break;
         }

@@ -1,6 +1,8 @@
 //! Packing a model of tensors: its layers fused where that changes nothing, checked against its source, then made smaller.
 
+mod answers;
 mod calibration;
+mod quantization;
 
 use anyhow::{Result, anyhow};
 use emberlite::engine::Plan;
@@ -8,15 +10,16 @@ use emberlite::model::{Manifest, Task};
 use serde_json::Value;
 use tract_core::prelude::TypedModel;
 
+use super::check::{self, Tolerance};
 use super::samples::Words;
-use super::verify::{self, Tolerance};
-use super::{Detail, Draft, Pruned, Request, describe, interface};
+use super::{Detail, Draft, Pruned, describe, interface};
 use crate::calibrate::Calibration;
 use crate::fuse;
 use crate::import::Imported;
 use crate::progress::Progress;
-use crate::recipe::QuantizeSettings;
+use crate::recipe::{QuantizeSettings, Recipe};
 use calibration::Inputs;
+use quantization::Quantizing;
 
 /// A model of tensors whose package was found to give what it gives.
 pub(super) struct Prepared {
@@ -26,15 +29,14 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn new(request: &Request, imported: Imported, progress: &Progress) -> Result<Self> {
-        let recipe = &request.recipe;
+    pub(super) fn new(recipe: &Recipe, inputs: &[Value], imported: Imported, progress: &Progress) -> Result<Self> {
         let mut manifest = describe::describe(recipe, &imported, Task::Predict)?;
         progress.step("planning the model as it was imported");
         let source = Plan::new(imported.model.clone())?;
         interface::infer_roles(&mut manifest, &source, &imported.words)?;
 
         progress.step("comparing the package with the model");
-        let given: Vec<_> = recipe.examples.iter().map(|example| &example.input).chain(&request.inputs).collect();
+        let given: Vec<_> = recipe.examples.iter().map(|example| &example.input).chain(inputs).collect();
         let check = Check { source: &source, words: &imported.words, given: &given };
         let fused = check.fused(&manifest, &imported.model).unwrap_or_else(|reason| {
             tracing::debug!(%reason, "the layers were left as they are");
@@ -44,7 +46,10 @@ impl Prepared {
             Some(fused) => fused,
             None => (check.draft(manifest, &imported.model, Tolerance::SAME)?, imported.model),
         };
-        let inputs = Inputs::new(&draft.manifest, &source, &imported.words, &given)?;
+        let inputs = match &recipe.quantize.calibration {
+            Some(file) => Inputs::read(file, &draft.manifest, &source)?,
+            None => Inputs::random(&draft.manifest, &source, &imported.words, &given)?,
+        };
         Ok(Self { draft, model, inputs })
     }
 
@@ -60,21 +65,21 @@ impl Prepared {
         &self.inputs
     }
 
-    /// The package of what pruning left.
+    /// The package of what pruning left, its weights written down in some way.
     pub(super) fn write(
         &self,
         pruned: &Pruned,
-        _settings: &QuantizeSettings,
-        _detail: Detail,
-        _progress: &Progress,
+        settings: &QuantizeSettings,
+        detail: Detail,
+        progress: &Progress,
     ) -> Result<Draft> {
-        if pruned.account.is_empty() {
-            return Ok(self.draft.clone());
+        let mut draft = self.draft.clone();
+        if !pruned.account.is_empty() {
+            draft = Draft::new(draft.manifest, &pruned.model, None)?;
+            draft.manifest.pruning.clone_from(&pruned.account);
+            draft.load()?;
         }
-        let mut draft = Draft::new(self.draft.manifest.clone(), &pruned.model, None)?;
-        draft.manifest.pruning.clone_from(&pruned.account);
-        draft.load()?;
-        Ok(draft)
+        Quantizing { settings, detail, model: &pruned.model, inputs: &self.inputs, progress }.apply(draft)
     }
 }
 
@@ -103,7 +108,7 @@ impl Check<'_> {
     fn draft(&self, manifest: Manifest, model: &TypedModel, tolerance: Tolerance) -> Result<Draft> {
         let mut draft = Draft::new(manifest, model, None)?;
         let packed = draft.load()?;
-        draft.manifest.verification = verify::compare(self.source, &packed, self.words, self.given, tolerance)?;
+        draft.manifest.verification = check::compare(self.source, &packed, self.words, self.given, tolerance)?;
         Ok(draft)
     }
 }

@@ -10,7 +10,7 @@ use super::*;
 
 fn packed(file: &str) -> Result<Packed> {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/encoders/onnx").join(file);
-    pack(&Request { recipe: Recipe { model, ..Recipe::default() }, inputs: Vec::new() })
+    pack(&Request { recipe: Recipe { model, ..Recipe::default() }, ..Request::default() })
 }
 
 #[test]

@@ -12,7 +12,7 @@ use emberlite::engine::Plan;
 use emberlite::model::{Task, TextSpec, Vocabulary};
 use tract_core::prelude::TypedModel;
 
-use super::{Detail, Draft, Pruned, describe, verify};
+use super::{Detail, Draft, Pruned, check, describe};
 use crate::calibrate::Calibration;
 use crate::fuse;
 use crate::import::Imported;
@@ -76,7 +76,7 @@ impl Prepared {
         let source = Plan::new(imported.model)?;
         progress.step("comparing the package with the model");
         let mut draft = Draft::new(manifest, &model, Some(tokenizer))?;
-        draft.manifest.verification = verify::compare_texts(&source, &draft.load()?, &samples)?;
+        draft.manifest.verification = check::compare_texts(&source, &draft.load()?, &samples)?;
         Ok(Self { draft, model, source, samples })
     }
 

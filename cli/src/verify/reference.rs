@@ -7,6 +7,9 @@ use crate::data::Kind;
 use crate::pack::{self, Request};
 use crate::recipe::Recipe;
 
+/// What to do where both do not fit.
+const ADVICE: &str = "name the source that the package was made from, and its recipe with --recipe";
+
 /// The source as a package in single precision. Packing it shows that it answers as tract's own plan of the source does.
 ///
 /// What the package was told when it was made, and no file tells, is told to its source too: the task, the classes, the
@@ -15,6 +18,13 @@ use crate::recipe::Recipe;
 /// # Errors
 /// A source that can't be packed, or that makes another kind of model.
 pub(super) fn package(recipe: Recipe, manifest: &Manifest) -> Result<Package> {
+    if let Some(task) = recipe.task {
+        ensure!(
+            task == manifest.task,
+            "the source is for the task {task}, the package for {}: {ADVICE}",
+            manifest.task
+        );
+    }
     let mut recipe = recipe.unreduced();
     recipe.name = Some(manifest.name.clone());
     recipe.task = recipe.task.or(Some(manifest.task));
@@ -24,7 +34,7 @@ pub(super) fn package(recipe: Recipe, manifest: &Manifest) -> Result<Package> {
     let longest = manifest.text.as_ref().map(|text| text.max_tokens);
     let longest = longest.or(manifest.generate.as_ref().map(|spec| spec.context_tokens));
     recipe.text.max_tokens = recipe.text.max_tokens.or(longest);
-    let packed = pack::pack(&Request { recipe, inputs: Vec::new() }).context("the source can't be used")?;
+    let packed = pack::pack(&Request { recipe, ..Request::default() }).context("the source can't be used")?;
     Ok(Package::open(packed.bytes.into())?)
 }
 
@@ -34,24 +44,23 @@ pub(super) fn package(recipe: Recipe, manifest: &Manifest) -> Result<Package> {
 /// What differs between them.
 pub(super) fn check(source: &Model, packed: &Model) -> Result<()> {
     let (source, packed) = (source.manifest(), packed.manifest());
-    let advice = "name the source that the package was made from, and its recipe with --recipe";
     ensure!(
         source.task == packed.task,
-        "the source makes a model for the task {}, the package is one for {}: {advice}",
+        "the source makes a model for the task {}, the package is one for {}: {ADVICE}",
         source.task,
         packed.task
     );
     let kinds = (Kind::of(source), Kind::of(packed));
-    ensure!(kinds.0 == kinds.1, "the source answers with {:?}, the package with {:?}: {advice}", kinds.0, kinds.1);
+    ensure!(kinds.0 == kinds.1, "the source answers with {:?}, the package with {:?}: {ADVICE}", kinds.0, kinds.1);
     let (expected, got) = (shapes(&source.outputs), shapes(&packed.outputs));
-    ensure!(expected == got, "the source has the outputs {expected}, the package has {got}: {advice}");
+    ensure!(expected == got, "the source has the outputs {expected}, the package has {got}: {ADVICE}");
     if packed.text.is_none() && packed.generate.is_none() {
         let (expected, got) = (shapes(&source.inputs), shapes(&packed.inputs));
-        ensure!(expected == got, "the source has the inputs {expected}, the package has {got}: {advice}");
+        ensure!(expected == got, "the source has the inputs {expected}, the package has {got}: {ADVICE}");
     }
     ensure!(
         source.labels == packed.labels,
-        "the source's classes are {:?}, the package's {:?}: {advice}",
+        "the source's classes are {:?}, the package's {:?}: {ADVICE}",
         source.labels,
         packed.labels
     );

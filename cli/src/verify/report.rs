@@ -137,12 +137,6 @@ impl Report {
         })
     }
 
-    /// How often faster the package is at the first work that was measured.
-    fn speed(&self) -> Option<f64> {
-        let timing = self.latency.first()?;
-        (timing.packed.median_ms > 0.0).then(|| timing.source.median_ms / timing.packed.median_ms)
-    }
-
     /// The package's size in parts of its source's.
     fn size(&self) -> f64 {
         self.package.package_bytes as f64 / self.source.package_bytes.max(1) as f64
@@ -170,7 +164,7 @@ impl fmt::Display for Report {
         for timing in &self.latency {
             let (before, after) = (timing.source.median_ms, timing.packed.median_ms);
             let values = format!("{before:.2} ms -> {after:.2} ms");
-            writeln!(f, "  {:<22} {values:<20} {}", timing.what, times(before, after))?;
+            writeln!(f, "  {:<22} {values:<20} {}", timing.what, times(timing.speed()))?;
         }
         for (index, case) in self.comparison.worst.iter().take(PRINTED_CASES).enumerate() {
             let head = if index == 0 { "worst" } else { "" };

@@ -41,7 +41,7 @@ files_match! {
 
 fn packed(name: &str) -> Packed {
     let recipe = Recipe::find(&path("gguf").join(format!("{name}.gguf"))).unwrap();
-    pack(&Request { recipe, inputs: Vec::new() }).unwrap_or_else(|error| panic!("{error:#}"))
+    pack(&Request { recipe, ..Request::default() }).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn folder() -> Option<std::path::PathBuf> {
 fn packed(folder: &Path, scheme: Scheme) -> Model {
     let quantize = QuantizeSettings { scheme: Some(scheme), ..QuantizeSettings::default() };
     let recipe = Recipe { model: folder.to_owned(), quantize, ..Recipe::default() };
-    let packed = pack(&Request { recipe, inputs: Vec::new() }).unwrap();
+    let packed = pack(&Request { recipe, ..Request::default() }).unwrap();
     Model::load(&Package::open(packed.bytes.into()).unwrap()).unwrap()
 }
 

@@ -103,6 +103,35 @@ impl CausalAttention {
         self.layer
     }
 
+    /// How many heads of queries.
+    pub fn heads(&self) -> usize {
+        self.heads
+    }
+
+    /// How many heads of keys, and as many of values.
+    pub fn key_heads(&self) -> usize {
+        self.key_heads
+    }
+
+    /// How many numbers a head has.
+    pub fn head_width(&self) -> usize {
+        self.head_width
+    }
+
+    /// The same attention with another number of heads.
+    ///
+    /// # Errors
+    /// Heads of queries that are no multiple of those of keys, or none.
+    pub fn with_heads(&self, heads: usize, key_heads: usize) -> Result<Self, String> {
+        let op = Self { heads, key_heads, ..self.clone() };
+        op.check().map(|()| op)
+    }
+
+    /// The same attention as that of another layer.
+    pub fn with_layer(&self, layer: usize) -> Self {
+        Self { layer, ..self.clone() }
+    }
+
     /// The room that its keys and values take, from `start` on.
     pub(crate) fn room(&self, start: Extent) -> Room {
         Room { start, key_heads: self.key_heads, head_width: self.head_width }

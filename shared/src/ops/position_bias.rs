@@ -37,6 +37,25 @@ impl PositionBias {
         op.check().map(|()| op)
     }
 
+    /// The biases of these heads alone, in this order.
+    ///
+    /// # Errors
+    /// Heads that it does not have, or none.
+    pub fn with_heads(&self, kept: &[usize]) -> Result<Self, String> {
+        let heads = self.heads();
+        if let Some(head) = kept.iter().find(|head| **head >= heads) {
+            return Err(format!("there are biases of {heads} heads, and none of head {head}"));
+        }
+        let row = |row: &[f32]| kept.iter().map(|head| row[*head]).collect::<Vec<_>>();
+        let table: Vec<f32> = self.table.values::<f32>().chunks_exact(heads).flat_map(row).collect();
+        Self::new(&table, self.table.shape()[0], kept.len(), self.bidirectional, self.max_distance)
+    }
+
+    /// How many heads there are.
+    pub fn heads(&self) -> usize {
+        self.table.shape()[1]
+    }
+
     fn check(&self) -> Result<(), String> {
         let fits = self.table.datum_type() == f32::datum_type()
             && matches!(self.table.shape(), [buckets, heads] if *buckets >= 4 && *heads > 0)

@@ -137,7 +137,7 @@ pub(super) fn sentence(report: &Report) -> String {
         ),
     };
     let size = format!("It has {} of the size in single precision", percent(report.size()));
-    let speed = report.latency.first().map(|timing| times(timing.source.median_ms, timing.packed.median_ms));
+    let speed = report.latency.first().map(|timing| times(timing.speed()));
     let speed = speed.map_or(String::new(), |speed| format!(", and is {speed} at {}", report.latency[0].what));
     format!("{} {what}. {size}{speed}.", report.name)
 }

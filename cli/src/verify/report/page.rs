@@ -62,7 +62,7 @@ impl<'a> View<'a> {
             sentence: figures::sentence(report),
             loss: percent(report.loss.value),
             size: percent(report.size()),
-            speed: report.speed().map(|speed| format!("{speed:.2}")),
+            speed: report.latency.first().map(|timing| times(timing.speed())),
             figures: figures::of(&report.comparison),
             rules: report.thresholds.rules(&report.comparison),
             sizes: Sizes::of(report),
@@ -179,7 +179,7 @@ fn timings(latency: &[Timing]) -> Vec<TimingRow> {
             rounds: timing.rounds,
             source: bar(timing.source),
             packed: bar(timing.packed),
-            times: times(timing.source.median_ms, timing.packed.median_ms),
+            times: times(timing.speed()),
         }
     };
     latency.iter().map(row).collect()

@@ -2,7 +2,7 @@
 
 use tract_nnef::internal::*;
 
-use super::{FEATURE_MASK, LEAF, Threshold};
+use super::{EQUAL, FEATURE_MASK, LEAF, MISSING_FIRST, Threshold};
 
 /// A node as it is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -23,6 +23,21 @@ impl<T> FlatNode<T> {
         T: Default,
     {
         Self { threshold: T::default(), feature: LEAF, next: number }
+    }
+
+    /// The index of the feature that is compared.
+    pub fn feature(&self) -> u32 {
+        self.feature & FEATURE_MASK
+    }
+
+    /// Whether the feature must equal the threshold to take the first child.
+    pub fn is_equality(&self) -> bool {
+        self.feature & EQUAL != 0
+    }
+
+    /// Whether a missing value takes the first child.
+    pub fn takes_missing_first(&self) -> bool {
+        self.feature & MISSING_FIRST != 0
     }
 
     /// Whether a walk ends here.

@@ -1,0 +1,181 @@
+//! A linear layer fitted anew, by least squares, to what it is to give from a part of what it reads.
+
+use anyhow::{Result, anyhow, ensure};
+use emberlite::ops::Linear;
+use emberlite_algebra::{Elimination, Matrix, Removal, Root};
+use tract_core::internal::tract_ndarray::linalg::general_mat_mul;
+use tract_core::internal::tract_ndarray::{Array2, ArrayView2};
+
+/// How firmly a layer's present weights are held to, as a part of the mean variance of its inputs: what the inputs to
+/// calibrate with tell little of stays as it is.
+const DAMPING: f64 = 0.01;
+
+/// Sums over what a layer reads.
+#[derive(Clone, Debug)]
+pub(super) struct Reads {
+    rows: usize,
+    /// `[inputs, inputs]`
+    squares: Array2<f32>,
+    sums: Vec<f64>,
+}
+
+impl Reads {
+    pub(super) fn new(inputs: usize) -> Self {
+        Self { rows: 0, squares: Array2::zeros((inputs, inputs)), sums: vec![0.0; inputs] }
+    }
+
+    /// Adds rows of inputs.
+    pub(super) fn add(&mut self, read: &[f32]) {
+        let inputs = self.sums.len();
+        let rows = read.len() / inputs.max(1);
+        let Ok(x) = ArrayView2::from_shape((rows, inputs), read) else { return };
+        general_mat_mul(1.0, &x.t(), &x, 1.0, &mut self.squares);
+        add_rows(&mut self.sums, &x);
+        self.rows += rows;
+    }
+
+    /// The mean of each input, and their covariance times the rows, damped. Also by how much.
+    ///
+    /// # Errors
+    /// No rows.
+    pub(super) fn covariance(&self) -> Result<(Vec<f64>, Matrix, f64)> {
+        ensure!(self.rows > 0, "nothing went through the layer");
+        let mean = means(&self.sums, self.rows);
+        let mut covariance = matrix(&self.squares);
+        covariance.add_outer(&mean, &mean, -(self.rows as f64));
+        let variance = covariance.diagonal().iter().sum::<f64>() / mean.len().max(1) as f64;
+        let damping = DAMPING * variance.max(f64::from(f32::MIN_POSITIVE));
+        covariance.add_to_diagonal(damping);
+        Ok((mean, covariance, damping))
+    }
+}
+
+/// Sums over what a layer reads and what it is to give.
+#[derive(Clone, Debug)]
+pub(super) struct Sums {
+    reads: Reads,
+    /// `[outputs, inputs]`
+    products: Array2<f32>,
+    wanted: Vec<f64>,
+    /// The sum of the squares of all that is wanted.
+    power: f64,
+}
+
+impl Sums {
+    pub(super) fn new(inputs: usize, outputs: usize) -> Self {
+        let products = Array2::zeros((outputs, inputs));
+        Self { reads: Reads::new(inputs), products, wanted: vec![0.0; outputs], power: 0.0 }
+    }
+
+    /// Adds rows of inputs, and as many rows of what the layer is to give for them.
+    pub(super) fn add(&mut self, read: &[f32], wanted: &[f32]) {
+        let (outputs, inputs) = self.products.dim();
+        let rows = read.len() / inputs.max(1);
+        let x = ArrayView2::from_shape((rows, inputs), read);
+        let y = ArrayView2::from_shape((rows, outputs), wanted);
+        let (Ok(x), Ok(y)) = (x, y) else { return };
+        general_mat_mul(1.0, &y.t(), &x, 1.0, &mut self.products);
+        add_rows(&mut self.wanted, &y);
+        self.power += wanted.iter().map(|number| f64::from(*number) * f64::from(*number)).sum::<f64>();
+        self.reads.add(read);
+    }
+}
+
+fn add_rows(sums: &mut [f64], rows: &ArrayView2<'_, f32>) {
+    for row in rows.rows() {
+        sums.iter_mut().zip(row).for_each(|(sum, number)| *sum += f64::from(*number));
+    }
+}
+
+fn means(sums: &[f64], rows: usize) -> Vec<f64> {
+    sums.iter().map(|sum| sum / rows as f64).collect()
+}
+
+fn matrix(of: &Array2<f32>) -> Matrix {
+    Matrix::new(of.nrows(), of.ncols(), of.iter().map(|value| f64::from(*value)).collect())
+}
+
+/// A layer that is to be fitted.
+#[derive(Clone, Debug)]
+pub(super) struct Regression {
+    layer: Linear,
+    /// The covariance of the inputs, damped.
+    covariance: Matrix,
+    /// The covariance of what is wanted with the inputs, damped alike.
+    wanted: Matrix,
+    mean_read: Vec<f64>,
+    mean_wanted: Vec<f64>,
+    power: f64,
+}
+
+impl Regression {
+    /// # Errors
+    /// Sums of another layer, or of no rows.
+    pub(super) fn new(layer: &Linear, sums: &Sums) -> Result<Self> {
+        let (outputs, inputs) = (layer.outputs(), layer.inputs());
+        ensure!(sums.products.dim() == (outputs, inputs), "another layer was observed");
+        let (mean_read, covariance, damping) = sums.reads.covariance()?;
+        let rows = sums.reads.rows;
+        let mean_wanted = means(&sums.wanted, rows);
+        let mut wanted = matrix(&sums.products);
+        wanted.add_outer(&mean_wanted, &mean_read, -(rows as f64));
+        wanted.add(&Matrix::from_f32(outputs, inputs, &layer.dense()), damping);
+        let power = sums.power - rows as f64 * mean_wanted.iter().map(|mean| mean * mean).sum::<f64>();
+        Ok(Self { layer: layer.clone(), covariance, wanted, mean_read, mean_wanted, power: power.max(0.0) })
+    }
+
+    /// The units of so many inputs each that go first, and what each adds to the layer's relative squared error.
+    pub(super) fn removals(&self, width: usize, count: usize) -> Vec<Removal> {
+        let root = Root::nearest(self.covariance.clone());
+        let best = root.divide(&self.wanted);
+        let mut removals = Elimination::new(&root, &best, width).remove(count);
+        let power = self.power.max(f64::MIN_POSITIVE);
+        removals.iter_mut().for_each(|removal| removal.cost /= power);
+        removals
+    }
+
+    /// The moments of what the layer reads, damped, with what it is to give for them, `[outputs, inputs]`, and the sum of the
+    /// squares of that.
+    pub(super) fn moments(&self) -> (&Matrix, &Matrix, f64) {
+        (&self.covariance, &self.wanted, self.power)
+    }
+
+    /// The layer that reads only these inputs.
+    ///
+    /// # Errors
+    /// Inputs that it does not have.
+    pub(super) fn fitted(&self, kept: &[usize]) -> Result<Linear> {
+        let covariance = self.covariance.select_rows(kept).select_columns(kept);
+        let weight = Root::nearest(covariance).divide(&self.wanted.select_columns(kept));
+        let bias: Vec<f32> = (0..weight.rows())
+            .map(|output| {
+                let given = weight.row(output).iter().zip(kept).map(|(weight, input)| weight * self.mean_read[*input]);
+                (self.mean_wanted[output] - given.sum::<f64>()) as f32
+            })
+            .collect();
+        like(&self.layer, &weight.to_f32(), kept.len(), &bias)
+    }
+}
+
+/// A layer of other weights `[outputs, inputs]`, and else like another.
+///
+/// # Errors
+/// Weights of another size.
+pub(super) fn like(layer: &Linear, weight: &[f32], inputs: usize, bias: &[f32]) -> Result<Linear> {
+    let new = Linear::new(weight, bias.len(), inputs, Some(bias)).and_then(|new| new.with_format(layer.format()));
+    let mut new = new.map_err(|reason| anyhow!(reason))?;
+    if let Some(activation) = layer.activation() {
+        new = new.with_activation(activation);
+    }
+    Ok(if layer.has_residual() { new.with_residual() } else { new })
+}
+
+/// The layer with only these of its outputs.
+///
+/// # Errors
+/// Outputs that it does not have.
+pub(super) fn with_outputs(layer: &Linear, kept: &[usize]) -> Result<Linear> {
+    let dense = Matrix::from_f32(layer.outputs(), layer.inputs(), &layer.dense()).select_rows(kept);
+    let bias: Vec<f32> = kept.iter().map(|output| layer.bias()[*output]).collect();
+    like(layer, &dense.to_f32(), layer.inputs(), &bias)
+}
