@@ -7,6 +7,7 @@ pub mod fuse;
 pub mod import;
 pub mod inspect;
 pub mod interrupt;
+pub mod jobs;
 pub mod keygen;
 pub mod pack;
 pub mod progress;

@@ -24,7 +24,7 @@ use emberlite_cli::quantize::Scheme;
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
 use emberlite_cli::verify::{self, Part, Settings, Target, Thresholds, report};
-use emberlite_cli::{bench, inspect, interrupt, keygen, progress, pull, push, serve, sign, source, trust};
+use emberlite_cli::{bench, inspect, interrupt, jobs, keygen, progress, pull, push, serve, sign, source, trust};
 use serde::Serialize;
 
 /// Serves small models from serverless functions: pack a model into one file, push it to a store, try it on a page.
@@ -107,6 +107,12 @@ struct Pack {
     /// A JSON file whose value goes into a request's "input": the package must answer it as the model does (repeatable)
     #[arg(long)]
     input: Vec<PathBuf>,
+    /// Import and check the model, and tell what would be packed, and how; nothing is written
+    #[arg(long, conflicts_with = "report")]
+    dry_run: bool,
+    /// How many threads the work uses [default: EMBER_THREADS for models, the machine's cores for the rest]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -413,6 +419,7 @@ fn run(action: Action) -> Result<()> {
     let (threads, isa) = Config::compute(|name| std::env::var(name).ok())?;
     let threads = match &action {
         Action::Bench(args) => args.threads.unwrap_or(threads),
+        Action::Pack(args) => args.jobs.map_or(threads, usize::from),
         _ => threads,
     };
     engine::prepare(threads, isa);
@@ -448,8 +455,14 @@ fn run(action: Action) -> Result<()> {
 }
 
 fn pack(args: Pack) -> Result<()> {
+    if let Some(jobs) = args.jobs {
+        jobs::set(jobs);
+    }
     let mut recipe = match &args.recipe {
-        Some(file) => Recipe { model: args.source, ..Recipe::read(file)? },
+        Some(file) => {
+            source::check_model(&args.source)?;
+            Recipe { model: args.source, ..Recipe::read(file)? }
+        }
         None => Recipe::find(&args.source)?,
     };
     recipe.name = args.name.or(recipe.name);
@@ -472,7 +485,11 @@ fn pack(args: Pack) -> Result<()> {
     }
     let inputs = inputs.collect::<Result<_>>()?;
     let report = args.search.report.is_some();
-    let packed = pack::pack(&Request { recipe, inputs, goal: args.search.goal(), report })?;
+    let request = Request { recipe, inputs, goal: args.search.goal(), report };
+    if args.dry_run {
+        return print(&pack::plan(&request, args.output.as_deref())?, args.json);
+    }
+    let packed = pack::pack(&request)?;
     if let (Some(file), Some(report)) = (&args.search.report, &packed.report) {
         report::write(file, report)?;
     }

@@ -4,6 +4,7 @@ mod check;
 mod describe;
 mod generate;
 mod interface;
+mod plan;
 mod proof;
 mod report;
 pub(crate) mod rows;
@@ -33,6 +34,7 @@ use crate::recipe::{QuantizeSettings, Recipe, Shrink};
 use crate::verify::{self, Missed, Part};
 
 pub(crate) use describe::file_name;
+pub use plan::{Planned, plan};
 use proof::Split;
 pub use report::{Checked, Measured, Quantized, Report};
 pub use search::Goal;
@@ -85,23 +87,8 @@ impl Packed {
 /// # Errors
 /// A file that can't be imported, a recipe that does not fit it, or outputs that differ.
 pub fn pack(request: &Request) -> Result<Packed> {
-    let recipe = &request.recipe;
-    recipe.model_name()?;
-    recipe.check_files()?;
-    let progress = Progress::start(format!("importing {}", recipe.model.display()));
-    let imported = import::import(&recipe.model)?;
-    let mut warnings = imported.warnings.clone();
-    let speaks = imported.task == Some(Task::Generate);
-    ensure!(
-        speaks == (recipe.task == Some(Task::Generate)) || (speaks && recipe.task.is_none()),
-        "the task {} does not fit the model: a language model has the task generate, and no other model has it",
-        recipe.task.unwrap_or(Task::Predict)
-    );
-    let mut recipe = recipe.clone();
-    if request.goal.is_some() && !speaks {
-        recipe.calibrate_with_data();
-    }
-    let prepared = Prepared::new(&recipe, &request.inputs, imported, &progress)?;
+    let progress = Progress::start(format!("importing {}", request.recipe.model.display()));
+    let (mut recipe, prepared, mut warnings) = prepare(request, &progress)?;
     let wanted = request.report || request.goal.is_some() || !recipe.verify.thresholds.is_empty();
     let data = wanted.then(|| Split::read(&recipe, &prepared.reference().load()?)).transpose()?;
     let mut split = data.map(|data| Split::of(data, if request.goal.is_some() { HELD_OUT } else { usize::MAX }));
@@ -122,6 +109,27 @@ pub fn pack(request: &Request) -> Result<Packed> {
     let report = split.take().map(prove).transpose()?;
     let manifest = package.manifest().clone();
     Ok(Packed { bytes, digest, manifest, warnings, report })
+}
+
+/// The recipe as it counts, the model as it is ready to be shrunk, and what the importer had to say.
+fn prepare(request: &Request, progress: &Progress) -> Result<(Recipe, Prepared, Vec<String>)> {
+    let recipe = &request.recipe;
+    recipe.model_name()?;
+    recipe.check_files()?;
+    let imported = import::import(&recipe.model)?;
+    let warnings = imported.warnings.clone();
+    let speaks = imported.task == Some(Task::Generate);
+    ensure!(
+        speaks == (recipe.task == Some(Task::Generate)) || (speaks && recipe.task.is_none()),
+        "the task {} does not fit the model: a language model has the task generate, and no other model has it",
+        recipe.task.unwrap_or(Task::Predict)
+    );
+    let mut recipe = recipe.clone();
+    if request.goal.is_some() && !speaks {
+        recipe.calibrate_with_data();
+    }
+    let prepared = Prepared::new(&recipe, &request.inputs, imported, progress)?;
+    Ok((recipe, prepared, warnings))
 }
 
 /// The recipe with the format that the weights have, where it left that open.

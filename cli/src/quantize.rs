@@ -22,6 +22,7 @@ use tract_core::transform::ModelTransform;
 
 pub use agreement::{Measure, rounded};
 pub use apply::Quantizer;
+pub(crate) use keep::AUTO;
 pub use keep::Keep;
 pub use moments::Moments;
 pub use observe::Observations;

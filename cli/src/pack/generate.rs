@@ -5,9 +5,12 @@ mod check;
 mod documents;
 mod settings;
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use emberlite::engine::Decoder;
 use emberlite::model::{Perplexity, Quantization, Task};
+use emberlite::ops::Q4Blocks;
 use emberlite::tokenizer::Tokenizer;
 use tract_core::prelude::TypedModel;
 
@@ -58,6 +61,11 @@ impl Prepared {
 
     pub(super) fn model(&self) -> &TypedModel {
         &self.imported.model
+    }
+
+    /// Layers that have 4 bits in the source.
+    pub(super) fn given(&self) -> &BTreeMap<String, Q4Blocks> {
+        &self.imported.q4
     }
 
     pub(super) fn calibration(&self) -> impl Calibration + '_ {

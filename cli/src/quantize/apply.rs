@@ -57,6 +57,20 @@ impl Quantizer<'_> {
         Ok(Some((quantized, quantization)))
     }
 
+    /// The format that each layer would get.
+    ///
+    /// # Errors
+    /// A pattern that fits no layer.
+    pub(crate) fn planned(&self, model: &TypedModel) -> Result<BTreeMap<String, WeightFormat>> {
+        let Some(format) = self.scheme.format() else { return Ok(BTreeMap::new()) };
+        let layers = layers(model);
+        if layers.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let kept = Keep::new(self.settings.keep.clone()).choose(&layers, &BTreeMap::new())?;
+        Ok(self.formats(model, &layers, format, &kept))
+    }
+
     /// What int8 costs each layer; nothing is measured for other formats.
     fn errors(&self, model: &TypedModel, layers: &[String], format: WeightFormat) -> Result<BTreeMap<String, f64>> {
         if format != WeightFormat::Int8 || !self.layer_errors {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 
 /// What stands for the layers whose error stands out.
-const AUTO: &str = "auto";
+pub(crate) const AUTO: &str = "auto";
 /// A layer whose error is above this stands out: alone it takes a third of the 0.003 that int8 may cost in all.
 const STANDS_OUT: f64 = 0.001;
 

@@ -5,6 +5,8 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
+use crate::jobs;
+
 /// What `work` makes of each item, collected in their order. The first error ends it.
 ///
 /// # Errors
@@ -22,7 +24,7 @@ pub(super) fn map<T: Sync, R: Send, C: FromIterator<R>>(
             done.push((index, work(item)?));
         }
     };
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    let threads = jobs::count().min(items.len());
     let mut done: Vec<(usize, R)> = thread::scope(|scope| {
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(share)).collect();
         let parts = workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a layer's work panicked"))?);
