@@ -29,7 +29,7 @@ def assert_refused(done, *words: str) -> None:
 # Help and reports
 
 
-@pytest.mark.parametrize("command", ["pack", "inspect", "push", "serve"])
+@pytest.mark.parametrize("command", ["pack", "inspect", "keygen", "sign", "push", "serve"])
 def test_every_command_has_help(emberlite, command):
     done = emberlite(command, "--help")
     assert (done.returncode, done.stderr) == (0, "")

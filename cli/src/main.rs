@@ -65,14 +65,14 @@ struct Pack {
     recipe: Option<PathBuf>,
     #[command(flatten)]
     texts: Texts,
-    #[command(flatten)]
-    seal: trust::Seal,
     /// A JSON file whose value goes into a request's "input": the package must answer it as the model does (repeatable)
     #[arg(long)]
     input: Vec<PathBuf>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    seal: trust::Seal,
 }
 
 /// What a model of texts makes of them, and how its weights are written down
