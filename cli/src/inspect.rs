@@ -15,7 +15,7 @@ use emberlite::model::{Digest, Manifest, Role};
 use emberlite::trust::Requirements;
 use serde::Serialize;
 
-use crate::pack::{Checked, Quantized};
+use crate::pack::{Checked, Quantized, Taken};
 use crate::recipe::Recipe;
 use generate::GeneratePart;
 pub use load::{Load, load};
@@ -144,6 +144,10 @@ impl fmt::Display for Inspection {
             writeln!(f, "  {name:<36} {dtype:<6} {:<16} {bytes:>10} bytes", format!("{shape:?}"))?;
         }
         write!(f, "\nParts\n{}", self.parts)?;
+        for (index, step) in manifest.pruning.iter().enumerate() {
+            let head = if index == 0 { "\nPruning\n" } else { "" };
+            writeln!(f, "{head}  {}", Taken(step))?;
+        }
         if let Some(quantization) = Quantized::of(manifest) {
             writeln!(f, "\nQuantization\n{quantization}")?;
         }

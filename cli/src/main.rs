@@ -102,8 +102,6 @@ struct Pack {
     search: Search,
     #[command(flatten)]
     texts: Texts,
-    #[command(flatten)]
-    seal: trust::Seal,
     /// A JSON file whose value goes into a request's "input": the package must answer it as the model does (repeatable)
     #[arg(long)]
     input: Vec<PathBuf>,
@@ -116,6 +114,8 @@ struct Pack {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    seal: trust::Seal,
 }
 
 /// What may be lost, what that is measured on, and what is to be won

@@ -36,7 +36,7 @@ use crate::verify::{self, Missed, Part};
 pub(crate) use describe::file_name;
 pub use plan::{Planned, plan};
 use proof::Split;
-pub use report::{Checked, Measured, Quantized, Report};
+pub use report::{Checked, Measured, Quantized, Report, Taken};
 pub use search::Goal;
 use search::HELD_OUT;
 

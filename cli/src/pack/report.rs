@@ -3,11 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use emberlite::model::{Agreement, Digest, Manifest, Perplexity, Quantization, Task, Verification};
+use emberlite::model::{Agreement, Digest, Manifest, Perplexity, Pruning, Quantization, Task, Verification};
 use serde::Serialize;
 
 use super::Packed;
+use crate::verify;
 
+/// How many labels are shown.
+const SHOWN_LABELS: usize = 10;
 /// How many layers are shown: those with the greatest errors.
 const SHOWN_LAYERS: usize = 8;
 
@@ -18,6 +21,9 @@ pub struct Report<'a> {
     digest: &'a Digest,
     package_bytes: usize,
     warnings: &'a [String],
+    /// How it answers data, against its source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<&'a verify::Report>,
     manifest: &'a Manifest,
 }
 
@@ -29,6 +35,7 @@ impl<'a> Report<'a> {
             digest: &packed.digest,
             package_bytes: packed.bytes.len(),
             warnings: &packed.warnings,
+            proof: packed.report.as_ref(),
             manifest: &packed.manifest,
         }
     }
@@ -50,7 +57,9 @@ impl fmt::Display for Report<'_> {
             writeln!(f, "  output   {} {} {}, {role}", output.name, output.dtype, output.shape_text())?;
         }
         if !labels.is_empty() {
-            writeln!(f, "  labels   {}", labels.join(", "))?;
+            let more = if labels.len() > SHOWN_LABELS { ", …" } else { "" };
+            let shown = &labels[..labels.len().min(SHOWN_LABELS)];
+            writeln!(f, "  labels   {}: {}{more}", labels.len(), shown.join(", "))?;
         }
         if let Some(vocabulary) = &self.manifest.vocabulary {
             writeln!(f, "  tokens   {} of {} kept, for {} texts", vocabulary.tokens, vocabulary.of, vocabulary.texts)?;
@@ -59,11 +68,28 @@ impl fmt::Display for Report<'_> {
             writeln!(f, "  context  {} tokens", spec.context_tokens)?;
         }
         write!(f, "  checked  {}", Checked::of(self.manifest))?;
+        for step in &self.manifest.pruning {
+            write!(f, "\n  pruned   {}", Taken(step))?;
+        }
         if let Some(quantization) = Quantized::of(self.manifest) {
             write!(f, "\n{quantization}")?;
         }
+        if let Some(report) = self.proof {
+            write!(f, "\n  proof    {}", report.sentence())?;
+        }
         let perplexity = self.manifest.generate.as_ref().and_then(|spec| spec.perplexity.as_ref());
         perplexity.map_or(Ok(()), |perplexity| write!(f, "\n  loss     {}", Measured(perplexity)))
+    }
+}
+
+/// A step of pruning as a sentence.
+pub struct Taken<'a>(pub &'a Pruning);
+
+impl fmt::Display for Taken<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Pruning { method, units, removed, parameters_before, parameters_after, loss, .. } = self.0;
+        write!(f, "{method}: {removed} of {units} out, {parameters_after} of {parameters_before} parameters left, ")?;
+        write!(f, "loss {loss:.1e}")
     }
 }
 

@@ -32,6 +32,13 @@ pub struct Goal {
     pub target: Target,
 }
 
+impl Goal {
+    /// Whether so much may be lost. Two parts that should be equal may differ in their last digits.
+    fn allows(&self, loss: f64) -> bool {
+        loss <= self.max_loss + 1e-9
+    }
+}
+
 /// What was found.
 pub(super) struct Found {
     /// How the model is made smaller.
@@ -55,12 +62,12 @@ pub(super) fn find(
     let space = space::of(prepared, given);
     let search = split.search.clone().spread(EXAMPLES);
     let mut measuring = Measuring::new(prepared, given, goal, &reference, &search, progress)?;
-    search::search(&space, goal.max_loss, TRIALS, &mut measuring)?;
+    search::search(&space, goal.max_loss + 1e-9, TRIALS, &mut measuring)?;
     let proof = Proof::new(&reference, &split.proof)?;
     let mut chosen = Candidate::unchanged();
     progress.step("proving the best on other examples");
     for candidate in measuring.best_first() {
-        if proof.loss(&measuring.draft(&candidate)?)? <= goal.max_loss {
+        if goal.allows(proof.loss(&measuring.draft(&candidate)?)?) {
             chosen = candidate;
             break;
         }

@@ -154,7 +154,7 @@ pub fn write(path: &Path, report: &Report) -> Result<()> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", figures::sentence(self))?;
+        writeln!(f, "{}", self.sentence())?;
         for Figure { name, source, packed, note } in figures::of(&self.comparison) {
             let values = if source.is_empty() { packed } else { format!("{source} -> {packed}") };
             writeln!(f, "{}", format!("  {name:<22} {values:<20} {note}").trim_end())?;

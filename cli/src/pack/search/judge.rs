@@ -83,8 +83,12 @@ impl<'a> Measuring<'a> {
         Ok(pruned)
     }
 
-    fn measured(&mut self, candidate: &Candidate) -> Result<Point> {
+    /// What a candidate is; none where one of its steps takes nothing out.
+    fn measured(&mut self, candidate: &Candidate) -> Result<Option<Point>> {
         let draft = self.draft(candidate)?;
+        if draft.manifest.pruning.iter().any(|step| step.removed == 0) {
+            return Ok(None);
+        }
         let (bytes, _) = draft.write()?;
         let package_bytes = bytes.len() as u64;
         let memory_bytes = self.scale.weigh(&bytes, &self.clock)?;
@@ -92,9 +96,9 @@ impl<'a> Measuring<'a> {
         let got = Answers::of(&model, self.data, &Progress::silent())?;
         let loss = Comparison::new(&self.expected, &got, self.data)?.loss().value;
         let latency_ms = self.clock.time(&model)?;
-        let within = loss <= self.goal.max_loss;
+        let within = self.goal.allows(loss);
         let name = candidate.to_string();
-        Ok(Point { name, loss, latency_ms, package_bytes, memory_bytes, chosen: false, within })
+        Ok(Some(Point { name, loss, latency_ms, package_bytes, memory_bytes, chosen: false, within }))
     }
 
     fn cost(&self, point: &Point) -> f64 {
@@ -124,7 +128,8 @@ impl Judge for Measuring<'_> {
     fn judge(&mut self, candidate: &Candidate) -> Result<Option<Trial>> {
         self.progress.say(candidate.to_string());
         match self.measured(candidate) {
-            Ok(point) => {
+            Ok(None) => Ok(None),
+            Ok(Some(point)) => {
                 self.progress.advance();
                 let trial = Trial { loss: point.loss, cost: self.cost(&point) };
                 self.tried.push((candidate.clone(), point));
