@@ -137,6 +137,11 @@ impl Report {
         })
     }
 
+    /// What came out, in a sentence or two.
+    pub fn sentence(&self) -> String {
+        figures::sentence(self)
+    }
+
     /// The package's size in parts of its source's.
     fn size(&self) -> f64 {
         self.package.package_bytes as f64 / self.source.package_bytes.max(1) as f64
