@@ -49,6 +49,11 @@ struct Outcome {
     removed: usize,
 }
 
+/// A model without what a method takes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the model has no {0} that can be taken out")]
+pub struct Nothing(pub Method);
+
 /// Takes the steps one after the other, each on what the one before left, and tells what each cost.
 ///
 /// # Errors
@@ -64,7 +69,7 @@ pub fn prune(
         let context = Context { step, calibration, progress };
         let before = parameters(&model);
         let outcome = apply(&model, &context).with_context(|| format!("pruning {} failed", step.method))?;
-        ensure!(outcome.units > 0, "the model has no {} that can be taken out", step.method);
+        ensure!(outcome.units > 0, Nothing(step.method));
         model = outcome.model;
         account.push(Pruning {
             method: step.method.to_string(),

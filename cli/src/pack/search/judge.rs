@@ -8,7 +8,7 @@ use super::cost::{Clock, Scale};
 use crate::data::Data;
 use crate::pack::{Detail, Draft, Prepared, Pruned};
 use crate::progress::Progress;
-use crate::prune::Step;
+use crate::prune::{Nothing, Step};
 use crate::recipe::Shrink;
 use crate::search::{Candidate, Judge, Trial};
 use crate::verify::{Answers, Comparison, Frontier, Point, Target};
@@ -135,6 +135,7 @@ impl Judge for Measuring<'_> {
                 self.tried.push((candidate.clone(), point));
                 Ok(Some(trial))
             }
+            Err(error) if error.is::<Nothing>() => Ok(None),
             // The model as it is has to be measured; a way to shrink it that fails is only left out.
             Err(error) if *candidate == Candidate::unchanged() => Err(error),
             Err(error) => {
