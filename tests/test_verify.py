@@ -157,6 +157,7 @@ def test_a_folder_of_images_is_data(emberlite, tmp_path):
     comparison = emberlite.json("verify", *arguments)["comparison"]
     assert (comparison["examples"], comparison["labelled"]) == (8, 8)
     assert comparison["outcome"]["accuracy"]["packed"] == 1.0
+    assert all(case["name"].split("/")[0] in "7305" for case in comparison["worst"])
     # The same in one folder, with a table of labels of which some are wrong.
     flat = tmp_path / "flat"
     flat.mkdir()

@@ -1,6 +1,7 @@
 //! A package's answers against the source's.
 
 mod labels;
+mod picture;
 mod tokens;
 mod values;
 mod vectors;
@@ -94,6 +95,9 @@ pub struct Case {
     pub source: String,
     /// What the package answers.
     pub packed: String,
+    /// The picture that they got, as a `data:` URL, where it is a small one. It is in no JSON.
+    #[serde(skip)]
+    pub picture: Option<String>,
     /// How much that differs; what it is depends on the kind of answer.
     pub distance: f64,
 }
@@ -163,7 +167,8 @@ impl Case {
             Label::Classes(classes) => classes.join(", "),
             Label::Number(number) => number.to_string(),
         });
-        Self { name: example.name.clone(), input, label, source, packed, distance }
+        let picture = picture::of(&example.input);
+        Self { name: example.name.clone(), input, label, source, packed, picture, distance }
     }
 }
 

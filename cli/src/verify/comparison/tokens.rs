@@ -64,6 +64,7 @@ fn cases(passages: &[Passage], source: &[f64], packed: &[f64]) -> Vec<Case> {
                 label: None,
                 source: format!("perplexity {:.2}", before.exp()),
                 packed: format!("perplexity {:.2}", after.exp()),
+                picture: None,
                 distance: after - before,
             });
         }

@@ -11,6 +11,7 @@ use super::figures::{self, Figure};
 use super::plot::Plot;
 use super::units::{bytes, count, milliseconds, of_many, percent, times};
 use super::{Report, Side};
+use crate::verify::comparison::Case;
 use crate::verify::latency::Timing;
 use crate::verify::thresholds::Rule;
 
@@ -44,6 +45,7 @@ struct View<'a> {
     sizes: Sizes,
     timings: Vec<TimingRow>,
     layers: Option<Layers>,
+    cases: Vec<CaseRow<'a>>,
     plot: Option<Plot>,
     examples: String,
     labelled: String,
@@ -69,6 +71,7 @@ impl<'a> View<'a> {
             sizes: Sizes::of(report),
             timings: timings(&report.latency),
             layers: report.quantization.as_ref().map(Layers::of),
+            cases: report.comparison.worst.iter().map(CaseRow::of).collect(),
             plot: report.frontier.as_ref().and_then(Plot::of),
             labelled: count(report.comparison.labelled),
             examples: of_many(report.comparison.examples, "example", "examples"),
@@ -192,6 +195,20 @@ fn rate(per_second: f64) -> String {
         format!("{per_second:.1} a second")
     } else {
         format!("{} a second", count(per_second as usize))
+    }
+}
+
+/// An example whose answer changed, with its picture.
+#[derive(Serialize)]
+struct CaseRow<'a> {
+    picture: Option<&'a String>,
+    #[serde(flatten)]
+    case: &'a Case,
+}
+
+impl<'a> CaseRow<'a> {
+    fn of(case: &'a Case) -> Self {
+        Self { picture: case.picture.as_ref(), case }
     }
 }
 

@@ -22,6 +22,7 @@ fn report() -> Report {
         label: Some(hostile.clone()),
         source: hostile.clone(),
         packed: hostile.clone(),
+        picture: Some("data:image/png;base64,iVBORw==".to_owned()),
         distance: 1.2,
     };
     let comparison = Comparison {
@@ -122,7 +123,9 @@ fn the_page_has_every_section_and_nothing_from_elsewhere() {
         assert!(page.contains(&format!(">{heading}</h")), "{heading}");
     }
     assert!(page.contains("19 more lose less"));
-    for elsewhere in ["http:", "https:", "src=", "@import", "url(", "<script"] {
+    assert_eq!(page.matches("src=").count(), 1, "the picture");
+    assert!(page.contains("src=\"data:image&#x2f;png;base64,iVBORw==\""));
+    for elsewhere in ["http:", "https:", "@import", "url(", "<script"] {
         assert!(!page.contains(elsewhere), "{elsewhere}");
     }
     if let Some(kept) = std::env::var_os("EMBER_REPORT_SAMPLE") {
