@@ -13,6 +13,7 @@ from support import reference
 from support.packages import MODELS, flipped, sections
 from support.processes import ROOT
 from support.store import place_in_folder
+from support.texts import ENCODERS
 
 ROW = reference.random_rows("diagnosis", 1)[0]
 
@@ -365,3 +366,43 @@ def test_weights_that_are_kept_beside_the_graph_are_asked_for(emberlite, tmp_pat
     assert emberlite("pack", "m.onnx").returncode == 0
     (tmp_path / "m.onnx.data").unlink()
     assert_refused(emberlite("pack", "m.onnx"), "m.onnx.data", "copy that file too")
+
+
+# Before and while packing
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_dry_run_tells_what_would_be_packed_and_writes_nothing(emberlite, packages, tmp_path, model):
+    planned = emberlite.json("pack", ROOT / "models" / model, "--dry-run")
+    assert list(tmp_path.iterdir()) == []
+    assert (planned["name"], planned["file"], planned["replaces_bytes"]) == (model, f"{model}.ember", None)
+    manifest = packages[model].manifest
+    assert planned["inputs"] == manifest["inputs"]
+    assert planned["verification"] == manifest["verification"]
+    assert planned["package_bytes"] == pytest.approx(packages[model].file.stat().st_size, rel=0.1)
+    text = emberlite("pack", ROOT / "models" / model, "--dry-run").stdout
+    assert f"{model}.ember would be written" in text and "Nothing was written" in text
+
+
+def test_a_dry_run_tells_formats_sizes_and_what_would_be_replaced(emberlite, tmp_path):
+    source = ENCODERS["sentences"].path
+    report = emberlite.json("pack", source, "--name", "s", "--quantize", "int8", "--keep", "embeddings")
+    arguments = ("pack", source, "--name", "s", "--quantize", "int8", "--keep", "embeddings", "--dry-run")
+    before = (tmp_path / "s.ember").read_bytes()
+    planned = emberlite.json(*arguments)
+    assert planned["replaces_bytes"] == len(before)
+    assert (tmp_path / "s.ember").read_bytes() == before
+    formats = {layer["name"]: layer["format"] for layer in report["manifest"]["quantization"]["layers"]}
+    assert planned["layers"] == formats
+    assert planned["package_bytes"] == pytest.approx(len(before), rel=0.25)
+    assert planned["package_bytes"] < planned["unquantized_bytes"]
+    text = emberlite(*arguments).stdout
+    assert "in the place of a file of" in text and "layers in Int8" in text
+    assert_refused(emberlite(*arguments, "--max-tokens", "0"), "max_tokens")
+
+
+def test_any_number_of_jobs_makes_the_same_package(emberlite):
+    source = ENCODERS["sentences"].path
+    digests = {emberlite.json("pack", source, "--name", "s", "--jobs", jobs)["digest"] for jobs in (1, 3)}
+    assert len(digests) == 1
+    assert emberlite("pack", source, "--jobs", "0").returncode == 2
