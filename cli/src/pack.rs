@@ -2,9 +2,11 @@
 
 mod check;
 mod describe;
+mod draft;
 mod generate;
 mod interface;
 mod plan;
+mod prepared;
 mod proof;
 mod report;
 pub(crate) mod rows;
@@ -18,23 +20,20 @@ mod text;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use emberlite::engine::{self, Graph};
-use emberlite::model::{Digest, Entry, Manifest, Model, Package, Pruning, Task, write_package};
+use emberlite::model::{Digest, Manifest, Package, Task};
 use emberlite::store::write_whole;
 use serde_json::Value;
-use tract_core::prelude::TypedModel;
 
-use crate::calibrate::Calibration;
-use crate::import::{self, Imported};
+use crate::import;
 use crate::progress::Progress;
-use crate::prune::{self, Step};
 use crate::quantize::Scheme;
-use crate::recipe::{QuantizeSettings, Recipe, Shrink};
-
+use crate::recipe::Recipe;
 use crate::verify::{self, Missed, Part};
 
 pub(crate) use describe::file_name;
+use draft::Draft;
 pub use plan::{Planned, plan};
+use prepared::{Detail, Prepared, Pruned};
 use proof::Split;
 pub use report::{Checked, Measured, Quantized, Report, Taken};
 pub use search::Goal;
@@ -138,141 +137,6 @@ fn record(recipe: &Recipe, prepared: &Prepared, draft: &Draft) -> Result<Value> 
     let usual = if draft.manifest.quantization.is_some() { prepared.usual() } else { Scheme::None };
     recipe.quantize.scheme.get_or_insert(usual);
     recipe.record()
-}
-
-/// What a package is written from.
-#[derive(Clone, Debug)]
-struct Draft {
-    manifest: Manifest,
-    graph: Graph,
-    tokenizer: Option<Vec<u8>>,
-    warnings: Vec<String>,
-}
-
-impl Draft {
-    fn new(manifest: Manifest, model: &TypedModel, tokenizer: Option<Vec<u8>>) -> Result<Self> {
-        let mut model = import::spelled(model);
-        // A load does not: it only chooses operators for its CPU.
-        model.declutter()?;
-        let graph = engine::write_graph(&model)?;
-        Ok(Self { manifest, graph, tokenizer, warnings: Vec::new() })
-    }
-
-    fn write(&self) -> Result<(Vec<u8>, Digest)> {
-        let mut entries = vec![Entry::graph(&self.graph.text)];
-        entries.extend(self.tokenizer.as_deref().map(Entry::tokenizer));
-        for (label, tensor) in &self.graph.weights {
-            entries.push(Entry::weight(label, tensor)?);
-        }
-        let mut bytes = Vec::new();
-        let digest = write_package(&self.manifest, entries, &mut bytes)?;
-        Ok((bytes, digest))
-    }
-
-    /// The model as it will be loaded.
-    fn load(&self) -> Result<Model> {
-        Ok(Model::load(&Package::open(self.write()?.0.into())?)?)
-    }
-}
-
-/// A model that was imported and written down anew, and found to be the same: what it is shrunk from, in one way or
-/// several.
-enum Prepared {
-    Tensors(tensors::Prepared),
-    Texts(Box<text::Prepared>),
-    Language(Box<generate::Prepared>),
-}
-
-impl Prepared {
-    fn new(recipe: &Recipe, inputs: &[Value], imported: Imported, progress: &Progress) -> Result<Self> {
-        if imported.task == Some(Task::Generate) {
-            return Ok(Self::Language(Box::new(generate::Prepared::new(recipe, imported, progress)?)));
-        }
-        Ok(match text::resolve(recipe, &imported)? {
-            Some(texts) => Self::Texts(Box::new(text::Prepared::new(recipe, imported, texts, progress)?)),
-            None => Self::Tensors(tensors::Prepared::new(recipe, inputs, imported, progress)?),
-        })
-    }
-
-    /// How weights are written down where nothing is said.
-    fn usual(&self) -> Scheme {
-        match self {
-            Self::Tensors(_) => Scheme::None,
-            Self::Texts(_) => Scheme::Int8,
-            Self::Language(_) => generate::USUAL,
-        }
-    }
-
-    /// Packs the model in one way.
-    fn shrink(&self, shrink: &Shrink, progress: &Progress) -> Result<Draft> {
-        let pruned = self.pruned(&shrink.prune, self.whole(), progress)?;
-        self.write(&pruned, &shrink.quantize, Detail::Layers, progress)
-    }
-
-    /// The package of the model with nothing lost: what its source is compared by.
-    fn reference(&self) -> &Draft {
-        match self {
-            Self::Tensors(prepared) => prepared.draft(),
-            Self::Texts(prepared) => prepared.draft(),
-            Self::Language(prepared) => prepared.draft(),
-        }
-    }
-
-    /// The model with nothing taken out.
-    fn whole(&self) -> Pruned {
-        let model = match self {
-            Self::Tensors(prepared) => prepared.model(),
-            Self::Texts(prepared) => prepared.model(),
-            Self::Language(prepared) => prepared.model(),
-        };
-        Pruned { model: model.clone(), account: Vec::new() }
-    }
-
-    /// What further steps leave of a model.
-    fn pruned(&self, steps: &[Step], from: Pruned, progress: &Progress) -> Result<Pruned> {
-        let calibration = self.calibration();
-        let (model, account) = prune::prune(from.model, steps, &*calibration, progress)?;
-        Ok(Pruned { model, account: [from.account, account].concat() })
-    }
-
-    fn calibration(&self) -> Box<dyn Calibration + '_> {
-        match self {
-            Self::Tensors(prepared) => Box::new(prepared.calibration()),
-            Self::Texts(prepared) => Box::new(prepared.calibration()),
-            Self::Language(prepared) => Box::new(prepared.calibration()),
-        }
-    }
-
-    /// The package of what pruning left, its weights written down in some way.
-    fn write(
-        &self,
-        pruned: &Pruned,
-        settings: &QuantizeSettings,
-        detail: Detail,
-        progress: &Progress,
-    ) -> Result<Draft> {
-        match self {
-            Self::Tensors(prepared) => prepared.write(pruned, settings, detail, progress),
-            Self::Texts(prepared) => prepared.write(pruned, settings, detail, progress),
-            Self::Language(prepared) => prepared.write(pruned, settings, detail, progress),
-        }
-    }
-}
-
-/// What pruning left of a model.
-#[derive(Clone, Debug)]
-struct Pruned {
-    model: TypedModel,
-    account: Vec<Pruning>,
-}
-
-/// How much is measured of what quantization costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Detail {
-    /// The whole model, and each layer by itself.
-    Layers,
-    /// The whole model.
-    Model,
 }
 
 /// Writes a package, so that no half of one is ever seen.
