@@ -92,7 +92,8 @@ struct Proof<'a> {
 
 impl<'a> Proof<'a> {
     fn new(reference: &Model, data: &'a Data) -> Result<Self> {
-        let expected = Answers::of(reference, data, &Progress::silent()).context("the model does not answer the data")?;
+        let expected =
+            Answers::of(reference, data, &Progress::silent()).context("the model does not answer the data")?;
         Ok(Self { data, expected })
     }
 

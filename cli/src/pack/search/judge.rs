@@ -41,7 +41,8 @@ impl<'a> Measuring<'a> {
         progress: &'a Progress,
     ) -> Result<Self> {
         progress.step("asking the model as it is");
-        let expected = Answers::of(reference, data, &Progress::silent()).context("the model does not answer the data")?;
+        let expected =
+            Answers::of(reference, data, &Progress::silent()).context("the model does not answer the data")?;
         progress.count("searching", super::TRIALS);
         Ok(Self {
             prepared,
@@ -69,7 +70,8 @@ impl<'a> Measuring<'a> {
     fn pruned(&mut self, steps: &[Step]) -> Result<Pruned> {
         let begun = self.pruned.iter().filter(|(taken, _)| steps.starts_with(taken));
         let longest = begun.max_by_key(|(taken, _)| taken.len());
-        let (taken, from) = longest.map_or_else(|| (0, self.prepared.whole()), |(taken, from)| (taken.len(), from.clone()));
+        let (taken, from) =
+            longest.map_or_else(|| (0, self.prepared.whole()), |(taken, from)| (taken.len(), from.clone()));
         if taken == steps.len() {
             return Ok(from);
         }

@@ -9,10 +9,9 @@ use crate::search::Space;
 /// What fits a kind of model. What the recipe settles is not tried in another way.
 pub(super) fn of(prepared: &Prepared, given: &Shrink) -> Space {
     let (schemes, methods): (&[Scheme], &[Method]) = match prepared {
-        Prepared::Tensors(_) => (
-            &[Scheme::F16, Scheme::Int8],
-            &[Method::Channels, Method::Neurons, Method::Trees, Method::LowRank],
-        ),
+        Prepared::Tensors(_) => {
+            (&[Scheme::F16, Scheme::Int8], &[Method::Channels, Method::Neurons, Method::Trees, Method::LowRank])
+        }
         Prepared::Texts(_) => (
             &[Scheme::Bf16, Scheme::Int8, Scheme::Q4Calibrated],
             &[Method::Neurons, Method::Heads, Method::LowRank, Method::Layers],

@@ -31,7 +31,10 @@ impl Quantizing<'_> {
         let &Self { settings, inputs, progress, .. } = self;
         let scheme = settings.scheme.unwrap_or(Scheme::None);
         let Some(format) = scheme.format() else {
-            ensure!(settings.keep.is_empty(), "there is nothing to keep: a model of tensors is quantized with --quantize");
+            ensure!(
+                settings.keep.is_empty(),
+                "there is nothing to keep: a model of tensors is quantized with --quantize"
+            );
             return Ok(draft);
         };
         let given = BTreeMap::new();
