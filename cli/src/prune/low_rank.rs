@@ -9,7 +9,7 @@ mod factors;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use emberlite::ops::{Embedding, Linear, Lookup};
 use tract_core::internal::*;
 
