@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use emberlite::model::{Agreement, Digest, Manifest, Perplexity, Quantization, Task, Verification};
+use emberlite::model::{Agreement, Digest, Manifest, Perplexity, Pruning, Quantization, Task, Verification};
 use serde::Serialize;
 
 use super::Packed;
@@ -58,6 +58,9 @@ impl fmt::Display for Report<'_> {
         if let Some(spec) = &self.manifest.generate {
             writeln!(f, "  context  {} tokens", spec.context_tokens)?;
         }
+        for step in &self.manifest.pruning {
+            writeln!(f, "  pruned   {}", Pruned(step))?;
+        }
         write!(f, "  checked  {}", Checked::of(self.manifest))?;
         if let Some(quantization) = Quantized::of(self.manifest) {
             write!(f, "\n{quantization}")?;
@@ -75,6 +78,20 @@ impl fmt::Display for Measured<'_> {
         let Perplexity { text, tokens, source, packed } = self.0;
         let growth = 100.0 * (packed / source - 1.0);
         write!(f, "perplexity {source} before, {packed} after ({growth:+.2} %), on {tokens} tokens of {text}")
+    }
+}
+
+/// A step of pruning as a sentence.
+struct Pruned<'a>(&'a Pruning);
+
+impl fmt::Display for Pruned<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Pruning { method, units, removed, parameters_before, parameters_after, loss, .. } = self.0;
+        let left = 100.0 * *parameters_after as f64 / (*parameters_before).max(1) as f64;
+        write!(
+            f,
+            "{method}: {removed} of {units}, which leaves {left:.1} % of the parameters; {loss:.1e} is lost so far"
+        )
     }
 }
 

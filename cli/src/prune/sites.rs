@@ -39,6 +39,9 @@ pub(super) trait Site {
 /// Takes units out at all sites.
 pub(super) fn prune(model: &TypedModel, sites: &[Box<dyn Site>], context: &Context<'_>) -> Result<Outcome> {
     let units = sites.iter().map(|site| site.units()).sum();
+    if sites.is_empty() {
+        return Ok(Outcome { model: model.clone(), units, removed: 0 });
+    }
     let readers: Vec<String> = sites.iter().map(|site| site.reader().to_owned()).collect();
     let targets = targets(model, &readers, context)?;
     let mut pruned = model.clone();

@@ -4,6 +4,7 @@ mod support;
 
 use emberlite::ops::{Attention, CausalAttention, Linear};
 use proptest::prelude::*;
+use tract_core::prelude::{Datum as _, TypedFact};
 
 use super::*;
 use support::{Shape, Texts, Weights, step, transformer};
@@ -210,7 +211,7 @@ fn what_is_to_stay_stays() {
 #[test]
 fn a_model_without_such_parts_is_told_of() {
     let mut model = TypedModel::default();
-    let x = model.add_source("x", tract_core::prelude::TypedFact::dt_shape(f32::datum_type(), [1, 4])).unwrap();
+    let x = model.add_source("x", TypedFact::dt_shape(f32::datum_type(), [1, 4])).unwrap();
     model.select_output_outlets(&[x]).unwrap();
     let texts = Texts::new(&transformer(POST, &unchanged), 1);
     for method in [Method::Neurons, Method::Heads, Method::Layers, Method::LowRank] {

@@ -73,9 +73,13 @@ impl Quantizing<'_> {
         if kept.contains(layer) { quantize::higher(format) } else { format }
     }
 
-    /// The layers that have 4 bits in the source and will have 4 bits: they stay as they are.
+    /// The layers that have 4 bits in the source and will have 4 bits: they stay as they are, unless pruning changed them.
     fn given(&self, formats: &BTreeMap<String, WeightFormat>) -> BTreeMap<String, Q4Blocks> {
-        let stays = |(layer, _): &(&String, &Q4Blocks)| formats.get(*layer) == Some(&WeightFormat::Q4);
+        let linear = |model: &TypedModel, layer: &str| model.node_by_name(layer).ok()?.op_as::<Linear>().cloned();
+        let stays = |(layer, _): &(&String, &Q4Blocks)| {
+            formats.get(*layer) == Some(&WeightFormat::Q4)
+                && linear(self.model, layer) == linear(&self.imported.model, layer)
+        };
         self.imported.q4.iter().filter(stays).map(|(layer, blocks)| (layer.clone(), blocks.clone())).collect()
     }
 

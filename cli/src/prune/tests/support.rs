@@ -93,7 +93,7 @@ pub(super) fn transformer(shape: Shape, change: Change<'_>) -> TypedModel {
     let mut mask = None;
     if shape.biased {
         let bias = PositionBias::new(&numbers(9, 8 * HEADS), 8, HEADS, true, 16).unwrap();
-        mask = Some(b.wire("position_bias", bias, &[x]));
+        mask = Some(b.wire("position_bias", bias, &[ids]));
     }
     for layer in 0..shape.layers {
         x = wire_layer(&mut b, shape, layer, mask, x);
