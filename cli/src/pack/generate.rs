@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use emberlite::engine::Decoder;
 use emberlite::model::{Perplexity, Quantization, Task};
-use emberlite::ops::Q4Blocks;
+use emberlite::ops::{Linear, Q4Blocks};
 use emberlite::tokenizer::Tokenizer;
 use tract_core::prelude::TypedModel;
 
@@ -61,6 +61,14 @@ impl Prepared {
 
     pub(super) fn model(&self) -> &TypedModel {
         &self.imported.model
+    }
+
+    /// The layers that have 4 bits in the source, less those that pruning changed.
+    fn unchanged(&self, model: &TypedModel) -> BTreeMap<String, Q4Blocks> {
+        let linear = |model: &TypedModel, layer: &str| model.node_by_name(layer).ok()?.op_as::<Linear>().cloned();
+        let unchanged = |layer: &str| linear(model, layer) == linear(&self.imported.model, layer);
+        let given = self.imported.q4.iter().filter(|(layer, _)| unchanged(layer));
+        given.map(|(layer, blocks)| (layer.clone(), blocks.clone())).collect()
     }
 
     /// Layers that have 4 bits in the source.
@@ -118,7 +126,7 @@ impl Prepared {
         progress: &Progress,
     ) -> Result<Option<(TypedModel, Quantization)>> {
         let scheme = settings.scheme.unwrap_or(settings::USUAL);
-        let given = &self.imported.q4;
-        Quantizer { scheme, settings, given, layer_errors: false, calibration, progress }.apply(model)
+        let given = self.unchanged(model);
+        Quantizer { scheme, settings, given: &given, layer_errors: false, calibration, progress }.apply(model)
     }
 }

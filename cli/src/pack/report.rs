@@ -88,8 +88,11 @@ pub struct Taken<'a>(pub &'a Pruning);
 impl fmt::Display for Taken<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Pruning { method, units, removed, parameters_before, parameters_after, loss, .. } = self.0;
-        write!(f, "{method}: {removed} of {units} out, {parameters_after} of {parameters_before} parameters left, ")?;
-        write!(f, "loss {loss:.1e}")
+        let left = 100.0 * *parameters_after as f64 / (*parameters_before).max(1) as f64;
+        write!(
+            f,
+            "{method}: {removed} of {units}, which leaves {left:.1} % of the parameters; {loss:.1e} is lost so far"
+        )
     }
 }
 

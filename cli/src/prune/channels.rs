@@ -15,7 +15,7 @@ mod units;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use emberlite::ops::Linear;
 use tract_core::internal::*;
 

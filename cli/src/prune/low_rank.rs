@@ -9,7 +9,7 @@ mod factors;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Result, anyhow};
 use emberlite::ops::{Embedding, Linear, Lookup};
 use tract_core::internal::*;
 
@@ -27,6 +27,9 @@ const STEP: usize = 16;
 /// Takes the least singular values out of layers and tables.
 pub(super) fn prune(model: &TypedModel, context: &Context<'_>) -> Result<Outcome> {
     let candidates = candidates(model, context)?;
+    if candidates.is_empty() {
+        return Ok(Outcome { model: model.clone(), units: 0, removed: 0 });
+    }
     let notes: Vec<(String, Arc<Seen>)> =
         candidates.iter().map(|node| Ok((node.name.clone(), Arc::new(Seen::of(node)?)))).collect::<Result<_>>()?;
     let watchers = notes.iter().map(|(name, seen)| (name.clone(), seen.clone() as Arc<dyn Note>)).collect();
@@ -34,7 +37,7 @@ pub(super) fn prune(model: &TypedModel, context: &Context<'_>) -> Result<Outcome
 
     context.progress.count("taking layers apart", candidates.len());
     let mut taken_apart: Vec<(usize, Factors)> = Vec::new();
-    for (node, (name, seen)) in candidates.iter().zip(&notes) {
+    for (node, (name, seen)) in candidates.iter().zip(&notes).filter(|(_, (_, seen))| seen.anything()) {
         let factors = seen.factors(node).with_context(|| name.clone())?;
         context.progress.advance();
         if factors.most() > 0 {
@@ -122,6 +125,16 @@ impl Seen {
         Ok(Self::Ids { slot: *slot, counts: Mutex::new(vec![0; table.rows()]) })
     }
 
+    /// Whether the node was run at all: that which makes logits is not where nobody asks for them.
+    fn anything(&self) -> bool {
+        match self {
+            Self::Rows(reads) => reads.lock().unwrap_or_else(PoisonError::into_inner).rows() > 0,
+            Self::Ids { counts, .. } => {
+                counts.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|count| *count > 0)
+            }
+        }
+    }
+
     fn factors(&self, node: &TypedNode) -> Result<Factors> {
         match self {
             Self::Rows(reads) => {
@@ -132,7 +145,6 @@ impl Seen {
                 let embedding = node.op_as::<Embedding>().context("expected an embedding")?;
                 let main = main_table(embedding).context("expected a table that ids choose from")?;
                 let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-                ensure!(counts.iter().any(|count| *count > 0), "nothing was looked up");
                 Factors::of_table(embedding, main, &counts)
             }
         }

@@ -24,6 +24,11 @@ impl Reads {
         Self { rows: 0, squares: Array2::zeros((inputs, inputs)), sums: vec![0.0; inputs] }
     }
 
+    /// How many rows were read.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Adds rows of inputs.
     pub(super) fn add(&mut self, read: &[f32]) {
         let inputs = self.sums.len();
@@ -101,7 +106,9 @@ pub(super) struct Regression {
     layer: Linear,
     /// The covariance of the inputs, damped.
     covariance: Matrix,
-    /// The covariance of what is wanted with the inputs, damped alike.
+    /// By how much.
+    damping: f64,
+    /// The covariance of what is wanted with the inputs, damped alike: as if the present weights were wanted too.
     wanted: Matrix,
     mean_read: Vec<f64>,
     mean_wanted: Vec<f64>,
@@ -121,7 +128,7 @@ impl Regression {
         wanted.add_outer(&mean_wanted, &mean_read, -(rows as f64));
         wanted.add(&Matrix::from_f32(outputs, inputs, &layer.dense()), damping);
         let power = sums.power - rows as f64 * mean_wanted.iter().map(|mean| mean * mean).sum::<f64>();
-        Ok(Self { layer: layer.clone(), covariance, wanted, mean_read, mean_wanted, power: power.max(0.0) })
+        Ok(Self { layer: layer.clone(), covariance, damping, wanted, mean_read, mean_wanted, power: power.max(0.0) })
     }
 
     /// The units of so many inputs each that go first, and what each adds to the layer's relative squared error.
@@ -146,7 +153,16 @@ impl Regression {
     /// Inputs that it does not have.
     pub(super) fn fitted(&self, kept: &[usize]) -> Result<Linear> {
         let covariance = self.covariance.select_rows(kept).select_columns(kept);
-        let weight = Root::nearest(covariance).divide(&self.wanted.select_columns(kept));
+        let mut wanted = self.wanted.select_columns(kept);
+        let root = Root::nearest(covariance);
+        let mut weight = root.divide(&wanted);
+        // Once more, from there: what the inputs tell clearly is fitted as if nothing were damped.
+        wanted.add(&weight, self.damping);
+        wanted.add(
+            &Matrix::from_f32(weight.rows(), self.wanted.columns(), &self.layer.dense()).select_columns(kept),
+            -self.damping,
+        );
+        weight = root.divide(&wanted);
         let bias: Vec<f32> = (0..weight.rows())
             .map(|output| {
                 let given = weight.row(output).iter().zip(kept).map(|(weight, input)| weight * self.mean_read[*input]);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use emberlite::ops::Linear;
 use tract_core::internal::*;
 
@@ -39,6 +39,9 @@ pub(super) trait Site {
 /// Takes units out at all sites.
 pub(super) fn prune(model: &TypedModel, sites: &[Box<dyn Site>], context: &Context<'_>) -> Result<Outcome> {
     let units = sites.iter().map(|site| site.units()).sum();
+    if sites.is_empty() {
+        return Ok(Outcome { model: model.clone(), units, removed: 0 });
+    }
     let readers: Vec<String> = sites.iter().map(|site| site.reader().to_owned()).collect();
     let targets = targets(model, &readers, context)?;
     let mut pruned = model.clone();

@@ -4,6 +4,7 @@ mod support;
 
 use emberlite::ops::{Attention, CausalAttention, Linear};
 use proptest::prelude::*;
+use tract_core::prelude::{Datum as _, TypedFact};
 
 use super::*;
 use support::{Shape, Texts, Weights, step, transformer};
@@ -27,7 +28,7 @@ fn pruned(model: &TypedModel, texts: &Texts, step: Step) -> Result<(TypedModel, 
 
 /// The largest difference of two models' outputs.
 fn difference(texts: &Texts, a: &TypedModel, b: &TypedModel) -> f32 {
-    let (a, b) = (texts.outputs(a).unwrap(), texts.outputs(b).unwrap());
+    let (a, b) = (texts.numbers(a).unwrap(), texts.numbers(b).unwrap());
     assert_eq!(a.len(), b.len());
     a.iter().zip(&b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
@@ -114,7 +115,7 @@ fn heads_shrink_with_their_masks_queries_keys_and_values() {
         assert_eq!(heads, Some(2));
         assert_eq!(layer(&smaller, "layer_0_attention_output").inputs(), 12);
         assert!(account.loss < 0.3 && account.loss > 0.0, "{kind:?}: {account:?}");
-        assert!(texts.outputs(&smaller).unwrap().iter().all(|number| number.is_finite()));
+        assert!(texts.numbers(&smaller).unwrap().iter().all(|number| number.is_finite()));
     }
 }
 
@@ -210,7 +211,7 @@ fn what_is_to_stay_stays() {
 #[test]
 fn a_model_without_such_parts_is_told_of() {
     let mut model = TypedModel::default();
-    let x = model.add_source("x", tract_core::prelude::TypedFact::dt_shape(f32::datum_type(), [1, 4])).unwrap();
+    let x = model.add_source("x", TypedFact::dt_shape(f32::datum_type(), [1, 4])).unwrap();
     model.select_output_outlets(&[x]).unwrap();
     let texts = Texts::new(&transformer(POST, &unchanged), 1);
     for method in [Method::Neurons, Method::Heads, Method::Layers, Method::LowRank] {
@@ -252,7 +253,7 @@ proptest! {
             let all: Vec<usize> = (0..site.units()).collect();
             same = site.keep(&same, &all, layer(&model, site.reader()).clone()).unwrap();
         }
-        prop_assert_eq!(texts.outputs(&model).unwrap(), texts.outputs(&same).unwrap());
+        prop_assert_eq!(texts.numbers(&model).unwrap(), texts.numbers(&same).unwrap());
         prop_assert_eq!(stream::layers(&model).len(), layers);
     }
 }

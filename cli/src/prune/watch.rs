@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
+use emberlite::ops::CausalAttention;
 use tract_core::internal::*;
 
 /// What is noted of a node.
@@ -21,7 +22,8 @@ pub(super) fn floats(tensor: &TValue) -> TractResult<&[f32]> {
     tensor.try_as_plain_ram()?.as_slice::<f32>()
 }
 
-/// A copy of a model whose nodes are watched, by their names.
+/// A copy of a model whose nodes are watched, by their names. One without a cache ends there: its outputs are what the
+/// watched nodes give.
 ///
 /// # Errors
 /// A patch that tract refuses.
@@ -33,6 +35,11 @@ pub(super) fn watched(model: &TypedModel, notes: &BTreeMap<String, Arc<dyn Note>
             let Some(note) = notes.get(&node.name) else { continue };
             let op = Watched { op: node.op.clone(), note: note.clone() };
             TypedModelPatch::replace_single_op(watched, node, &node.inputs, op)?.apply(watched)?;
+        }
+        if !watched.nodes().iter().any(|node| node.op_is::<CausalAttention>()) {
+            let ends: Vec<OutletId> =
+                watched.nodes().iter().filter(|node| node.op_is::<Watched>()).map(|node| node.id.into()).collect();
+            watched.select_output_outlets(&ends)?;
         }
         watched.compact()
     };

@@ -1,5 +1,7 @@
 //! Small transformers of random weights, and inputs to calibrate them with.
 
+use std::cell::OnceCell;
+
 use anyhow::Result;
 use emberlite::engine::tensor::from_vec;
 use emberlite::engine::{CacheFormat, Chunk, Decoder, Plan, Want};
@@ -93,7 +95,7 @@ pub(super) fn transformer(shape: Shape, change: Change<'_>) -> TypedModel {
     let mut mask = None;
     if shape.biased {
         let bias = PositionBias::new(&numbers(9, 8 * HEADS), 8, HEADS, true, 16).unwrap();
-        mask = Some(b.wire("position_bias", bias, &[x]));
+        mask = Some(b.wire("position_bias", bias, &[ids]));
     }
     for layer in 0..shape.layers {
         x = wire_layer(&mut b, shape, layer, mask, x);
@@ -178,17 +180,18 @@ fn wire_layer(b: &mut Builder<'_>, shape: Shape, layer: usize, mask: Option<Outl
 pub(super) struct Texts {
     source: TypedModel,
     texts: Vec<Vec<i64>>,
+    expected: OnceCell<Vec<Vec<f32>>>,
 }
 
 impl Texts {
     pub(super) fn new(source: &TypedModel, count: usize) -> Self {
         let mut random = fastrand::Rng::with_seed(5);
         let text = |_| (0..random.usize(4..12)).map(|_| random.i64(0..WORDS as i64)).collect();
-        Self { source: source.clone(), texts: (0..count).map(text).collect() }
+        Self { source: source.clone(), texts: (0..count).map(text).collect(), expected: OnceCell::new() }
     }
 
     /// What a model gives for each text.
-    pub(super) fn outputs(&self, model: &TypedModel) -> Result<Vec<f32>> {
+    pub(super) fn numbers(&self, model: &TypedModel) -> Result<Vec<f32>> {
         let mut outputs = Vec::new();
         if let Ok(decoder) = Decoder::new(model.clone()) {
             for text in &self.texts {
@@ -214,14 +217,24 @@ impl Calibration for Texts {
     }
 
     fn run(&self, model: &TypedModel, _progress: &Progress) -> Result<()> {
-        self.outputs(model).map(|_| ())
+        self.numbers(model).map(|_| ())
     }
 
-    fn loss(&self, model: &TypedModel) -> Result<f64> {
-        let (expected, got) = (self.outputs(&self.source)?, self.outputs(model)?);
-        let power: f64 = expected.iter().map(|x| f64::from(x * x)).sum();
-        let lost: f64 = expected.iter().zip(&got).map(|(a, b)| f64::from((a - b) * (a - b))).sum();
-        Ok(lost / power / 2.0)
+    fn outputs(&self, model: &TypedModel) -> Result<Vec<Vec<f32>>> {
+        Ok(vec![self.numbers(model)?])
+    }
+
+    fn expected(&self) -> Result<&[Vec<f32>]> {
+        if self.expected.get().is_none() {
+            drop(self.expected.set(Calibration::outputs(self, &self.source)?));
+        }
+        Ok(self.expected.get().map_or(&[], Vec::as_slice))
+    }
+
+    fn distance(&self, expected: &[Vec<f32>], got: &[Vec<f32>]) -> f64 {
+        let square = |(a, b): (&f32, &f32)| f64::from((a - b) * (a - b));
+        let power: f64 = expected.iter().flatten().map(|x| f64::from(x * x)).sum();
+        expected.iter().flatten().zip(got.iter().flatten()).map(square).sum::<f64>() / power / 2.0
     }
 }
 
