@@ -3,6 +3,7 @@
 mod cold_start;
 mod encoders;
 mod language;
+mod packer;
 mod queue;
 
 use std::fs;
@@ -38,6 +39,8 @@ enum Comparison {
     ColdStart,
     /// MiniLM over a queue: a worker in Python with onnxruntime
     Queue,
+    /// What pruning and quantizing cost and win: onnxruntime's quantization
+    Packer,
 }
 
 /// Runs a comparison.
@@ -52,6 +55,7 @@ pub(crate) fn run(workspace: &Workspace, request: &Request) -> Result<()> {
         Comparison::Language => language::run(workspace, &request.arguments),
         Comparison::ColdStart => cold_start::run(workspace, &request.arguments),
         Comparison::Queue => queue::run(workspace, &request.arguments),
+        Comparison::Packer => packer::run(workspace, &request.arguments),
     }
 }
 
