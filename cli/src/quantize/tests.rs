@@ -84,7 +84,9 @@ fn named_layers_change_their_format_and_keep_their_names() {
 #[test]
 fn outputs_stay_near_those_of_the_source() {
     let expected = run(model());
-    for (format, tolerance) in [(WeightFormat::F16, 4e-3), (WeightFormat::Bf16, 3e-2), (WeightFormat::Int8, 1e-1)] {
+    let formats =
+        [(WeightFormat::F16, 4e-3), (WeightFormat::Bf16, 3e-2), (WeightFormat::Int8, 1e-1), (WeightFormat::Q4, 1.0)];
+    for (format, tolerance) in formats {
         let all = Quantize(layers(&model()).into_iter().map(|layer| (layer, format)).collect());
         let got = run(all.applied(&model()).unwrap());
         let largest = expected.iter().zip(&got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
