@@ -6,6 +6,7 @@ mod gptq;
 mod groups;
 mod histogram;
 mod keep;
+mod layer_loss;
 mod mixed;
 mod moments;
 mod observe;
@@ -15,6 +16,8 @@ mod range;
 mod scheme;
 mod sensitivity;
 mod smooth;
+mod static_range;
+mod statistics;
 mod ties;
 mod triangle;
 

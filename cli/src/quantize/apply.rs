@@ -8,10 +8,9 @@ use emberlite::ops::{Embedding, Linear, Q4Blocks, WeightFormat};
 use tract_core::prelude::{TypedModel, TypedNode};
 
 use super::gptq::{Rounding, linear};
-use super::histogram::Histogram;
 use super::mixed::Mixing;
 use super::smooth::{Smoothing, absorb, smoothed};
-use super::{Keep, Quantize, Scheme, Smooth, format_of, higher, layers, observe, sensitivity, with_linears};
+use super::{Keep, Quantize, Scheme, Smooth, format_of, higher, layers, sensitivity, static_range, with_linears};
 use crate::calibrate::Calibration;
 use crate::progress::Progress;
 use crate::recipe::QuantizeSettings;
@@ -68,7 +67,7 @@ impl Quantizer<'_> {
         };
         let quantization = Quantization {
             scheme: format,
-            method: self.method(),
+            method: self.method(&quantized),
             calibration: self.is_calibrated().then(|| self.calibration.name().to_owned()),
             kept,
             layers: account(&quantized, &errors),
@@ -87,9 +86,12 @@ impl Quantizer<'_> {
     }
 
     /// What the formats alone don't tell.
-    fn method(&self) -> Option<String> {
+    fn method(&self, quantized: &TypedModel) -> Option<String> {
         let mut parts = match self.scheme {
-            Scheme::Int8Static => vec![format!("static, {}", self.settings.range.unwrap_or_default())],
+            Scheme::Int8Static => {
+                let (fixed, all) = static_range::count(quantized);
+                vec![format!("static, {}, in {fixed} of {all} layers", self.settings.range.unwrap_or_default())]
+            }
             Scheme::Auto => vec![format!("auto, budget {}", self.settings.budget.unwrap_or(BUDGET))],
             Scheme::Q4Calibrated => vec!["gptq".to_owned()],
             Scheme::Q4Awq => vec!["awq".to_owned()],
@@ -145,7 +147,8 @@ impl Quantizer<'_> {
     pub(super) fn quantized(&self, model: &TypedModel, formats: &BTreeMap<String, WeightFormat>) -> Result<TypedModel> {
         let mut quantized = self.rounded(model, formats, |rounding, quantized| rounding.in_stages(quantized))?;
         if self.scheme == Scheme::Int8Static {
-            quantized = self.with_ranges(&quantized)?;
+            let method = self.settings.range.unwrap_or_default();
+            quantized = static_range::fixed(&quantized, method, self.calibration, self.progress)?;
         }
         absorb(&quantized)
     }
@@ -192,21 +195,6 @@ impl Quantizer<'_> {
             return Ok(quantized);
         }
         fit(&Rounding { model, layers: &fitted, factors: &factors, calibration, progress }, quantized)
-    }
-
-    /// The model with the inputs of its int8 layers quantized over ranges that are fixed.
-    fn with_ranges(&self, quantized: &TypedModel) -> Result<TypedModel> {
-        let is_int8 = |node: &&TypedNode| node.op_as::<Linear>().is_some_and(|op| op.format() == WeightFormat::Int8);
-        let layers: Vec<String> = quantized.nodes().iter().filter(is_int8).map(|node| node.name.clone()).collect();
-        let seen: BTreeMap<String, Histogram> = observe(quantized, &layers, self.calibration, self.progress)?;
-        let method = self.settings.range.unwrap_or_default();
-        let mut ops = BTreeMap::new();
-        for (layer, seen) in seen {
-            let op = linear(quantized, &layer)?.clone();
-            let fixed = method.range(&seen).and_then(|range| op.with_range(range));
-            ops.insert(layer.clone(), fixed.map_err(|reason| anyhow!("{layer}: {reason}"))?);
-        }
-        with_linears(quantized, ops)
     }
 }
 

@@ -19,6 +19,17 @@ pub trait Notes: Clone + Debug + Send + 'static {
     fn add(&mut self, rows: &[f32]);
 }
 
+impl<A: Notes, B: Notes> Notes for (A, B) {
+    fn new(inputs: usize) -> Self {
+        (A::new(inputs), B::new(inputs))
+    }
+
+    fn add(&mut self, rows: &[f32]) {
+        self.0.add(rows);
+        self.1.add(rows);
+    }
+}
+
 /// All rows of inputs.
 #[derive(Clone, Debug)]
 pub(super) struct Rows(pub(super) Vec<f32>);

@@ -5,7 +5,6 @@
 //! weights that meet great activations great, so that they lose less (AWQ, Lin et al. 2023).
 
 mod absorb;
-mod statistics;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -16,11 +15,12 @@ use serde::Deserialize;
 use tract_core::prelude::TypedModel;
 
 pub(super) use absorb::absorb;
-use statistics::Statistics;
 
 use super::gptq::{divide, linear};
 use super::groups::groups;
+use super::layer_loss::layer_loss;
 use super::observe::multiplied;
+use super::statistics::Statistics;
 use super::ties::Ties;
 use super::{observe, parallel};
 use crate::calibrate::Calibration;
@@ -142,7 +142,7 @@ impl Smoothing<'_> {
         Ok(best.1)
     }
 
-    /// How far the outputs of layers are from what they were, as a part of these, with factors.
+    /// How far the outputs of layers are from what they were, with factors.
     fn error(&self, layers: &[(&Linear, WeightFormat)], samples: &[f32], factors: &[f32]) -> Result<f64> {
         let mut sum = 0.0;
         for (linear, format) in layers {
@@ -156,10 +156,7 @@ impl Smoothing<'_> {
                 rounded = rounded.with_range(range).map_err(failed)?;
             }
             let (expected, got) = (weights.apply(samples), rounded.apply(samples));
-            let square = |x: f32| f64::from(x) * f64::from(x);
-            let power: f64 = expected.iter().map(|x| square(*x)).sum();
-            let lost: f64 = expected.iter().zip(&got).map(|(a, b)| square(a - b)).sum();
-            sum += lost / power.max(f64::MIN_POSITIVE);
+            sum += layer_loss(&expected, &got, linear.outputs());
         }
         Ok(sum)
     }

@@ -1,6 +1,6 @@
 //! How great each input of a layer is, and some rows of them.
 
-use crate::quantize::observe::Notes;
+use super::observe::Notes;
 
 /// How many rows are kept at least, where there are as many.
 const ROWS: usize = 256;
