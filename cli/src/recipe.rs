@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pack;
 use crate::prune::Step;
-use crate::quantize::Scheme;
+use crate::quantize::{RangeMethod, Scheme, Smooth};
 use crate::source;
 use crate::texts::TextFile;
 use crate::verify::Settings;
@@ -109,7 +109,7 @@ pub struct TextSettings {
 }
 
 /// How weights are written down.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuantizeSettings {
     /// The format; by default int8 for a model of texts, q4 for a language model, and none for one of tensors.
@@ -122,6 +122,19 @@ pub struct QuantizeSettings {
     /// there are built-in ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<TextFile>,
+    /// How the fixed ranges of int8-static are found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<RangeMethod>,
+    /// Whether and how far inputs are divided by what weights are multiplied with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smooth: Option<Smooth>,
+    /// The most that the whole model may lose with the scheme auto: 1 - cosine, or for a language model the divergence of
+    /// its predictions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<f64>,
+    /// Formats of layers, by patterns of their names; they go before the scheme.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub formats: BTreeMap<String, WeightFormat>,
 }
 
 impl QuantizeSettings {

@@ -91,6 +91,7 @@ fn report() -> Report {
         package: side(2_009_408),
         latency: vec![timing("1 example", 1), timing("8 examples at once", 8)],
         quantization: Some(Quantization {
+            method: None,
             scheme: WeightFormat::Int8,
             calibration: Some(hostile.clone()),
             kept: Vec::new(),
