@@ -158,9 +158,10 @@ def test_a_corpus_is_lines_or_a_column_or_json_lines(emberlite, tmp_path, corpus
         csv.writer(file).writerows([("id", "question"), *enumerate(CORPUS)])
     lines = [json.dumps({"question": text}) for text in CORPUS]
     (tmp_path / "corpus.jsonl").write_text("\n".join(lines))
-    expected = pack(emberlite, SENTENCES.path, "--vocab-from", corpus)["digest"]
+    expected = pack(emberlite, SENTENCES.path, "--vocab-from", corpus)["manifest"]["sections"]
     for file in ("corpus.csv", "corpus.jsonl"):
-        assert pack(emberlite, SENTENCES.path, "--vocab-from", file, "--column", "question")["digest"] == expected
+        packed = pack(emberlite, SENTENCES.path, "--vocab-from", file, "--column", "question")
+        assert packed["manifest"]["sections"] == expected
 
 
 # The reference encoder
