@@ -12,7 +12,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use emberlite::ops::tree_ensemble::forest::{Flat, Forest, Threshold};
 use emberlite::ops::tree_ensemble::{Aggregate, Ensemble, TreeEnsemble};
 use tract_core::internal::*;

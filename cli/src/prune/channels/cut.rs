@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use emberlite::ops::Linear;
 use tract_core::internal::translator::Translate;
 use tract_core::internal::*;
