@@ -1,9 +1,9 @@
 //! Channels of convolutions.
 //!
-//! How many go is told for the whole graph: where the layers that read them lose least, once they are fitted anew
-//! (ThiNet, Luo et al. 2017; channel pruning, He et al. 2017; the order in which they go is the optimal brain surgeon's).
-//! Then the layers are gone through in the graph's order, and each is fitted to what it gave in the model before, while it
-//! reads what the pruned layers before it give.
+//! The same part of each layer's goes: those that the layers which read them lose least by, once these are fitted anew (as in
+//! ThiNet, Luo et al. 2017, and channel pruning, He et al. 2017; the order is the optimal brain surgeon's). The layers are
+//! gone through in the graph's order, and each is fitted to what it gave in the model before, while it reads what the
+//! pruned layers before it give.
 
 mod cut;
 mod patches;
@@ -32,13 +32,16 @@ use units::{Group, Units};
 pub(super) fn prune(model: &TypedModel, context: &Context<'_>) -> Result<Outcome> {
     let source = prepare::prepared(model)?;
     let groups = free_groups(&source, context)?;
-    let counts = counts(&source, &groups, context)?;
-    let mut pruned = source.clone();
-    for (group, count) in groups.iter().zip(&counts).filter(|(_, count)| **count > 0) {
-        pruned = without(&pruned, &source, group, *count, context)?;
+    let mut outcome = Outcome { model: source.clone(), units: 0, removed: 0 };
+    for group in &groups {
+        let count = context.step.amount.of(group.units.len());
+        if count > 0 {
+            outcome.model = without(&outcome.model, &source, group, count, context)?;
+        }
+        outcome.units += group.units.len();
+        outcome.removed += count;
     }
-    let units = groups.iter().map(|group| group.units.len()).sum();
-    Ok(Outcome { model: pruned, units, removed: counts.iter().sum() })
+    Ok(outcome)
 }
 
 /// The groups of channels that may go, and that something reads.
@@ -50,38 +53,6 @@ fn free_groups(model: &TypedModel, context: &Context<'_>) -> Result<Vec<Group>> 
     let kept = Keep::new(context.step.keep.clone()).choose(&names, &BTreeMap::new())?;
     groups.retain(|group| !group.makers.iter().any(|maker| kept.contains(maker)));
     Ok(groups)
-}
-
-/// How many channels of each group go: those that cost least, whichever group they are of.
-fn counts(model: &TypedModel, groups: &[Group], context: &Context<'_>) -> Result<Vec<usize>> {
-    let units = traced(model)?;
-    let mut sums: BTreeMap<usize, Arc<Alone>> = BTreeMap::new();
-    for id in groups.iter().flat_map(|group| units.readers(&group.units)) {
-        sums.insert(id, Arc::new(Alone::of(model, model.node(id))?));
-    }
-    let notes = sums.iter().map(|(id, note)| (model.node(*id).name.clone(), note.clone() as Arc<dyn Note>)).collect();
-    context.calibration.run(&watched(model, &notes)?, context.progress)?;
-    let mut costs = Vec::new();
-    for (number, group) in groups.iter().enumerate() {
-        let mut regressions = BTreeMap::new();
-        for id in units.readers(&group.units) {
-            let note = sums.get(&id).context("a layer was not observed")?;
-            let sums = note.sums.lock().unwrap_or_else(PoisonError::into_inner);
-            regressions.insert(id, Regression::new(&note.layer, &sums)?);
-        }
-        let mut elimination = elimination(model, &units, &group.units, &regressions)?;
-        let mut reached = 0.0f64;
-        while elimination.left().len() > 1 {
-            let Some((_, cost)) = elimination.next(|_| true) else { break };
-            reached = reached.max(cost);
-            costs.push((reached, number));
-        }
-    }
-    let all = groups.iter().map(|group| group.units.len()).sum();
-    costs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let mut counts = vec![0; groups.len()];
-    costs.iter().take(context.step.amount.of(all)).for_each(|(_, group)| counts[*group] += 1);
-    Ok(counts)
 }
 
 /// A model without so many channels of a group, which is found again by its layers.
@@ -184,31 +155,6 @@ fn columns(model: &TypedModel, units: &Units<'_>, id: usize) -> Result<Vec<usize
 
 fn of_layer(model: &TypedModel, node: &TypedNode) -> Result<Linear> {
     patches::layer(model, node).map_err(|error| anyhow!("{}: {error:#}", node.name))
-}
-
-/// Sums of what a layer reads and gives.
-#[derive(Debug)]
-struct Alone {
-    layer: Linear,
-    patches: Patches,
-    sums: Mutex<Sums>,
-}
-
-impl Alone {
-    fn of(model: &TypedModel, node: &TypedNode) -> Result<Self> {
-        let layer = of_layer(model, node)?;
-        let sums = Mutex::new(Sums::new(layer.inputs(), layer.outputs()));
-        Ok(Self { layer, patches: Patches::of(node), sums })
-    }
-}
-
-impl Note for Alone {
-    fn note(&self, inputs: &[TValue], _outputs: &[TValue]) -> TractResult<()> {
-        let read = self.patches.rows(&inputs[0])?;
-        let given = given(&self.layer, &read)?;
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner).add(&read, floats(&given)?);
-        Ok(())
-    }
 }
 
 /// What a layer gives in the source, row after row.

@@ -106,7 +106,7 @@ mod tests {
             let row = x.row_mut(row);
             row[4] = row[0] + row[1];
         }
-        let weight = Matrix::new(1, 6, vec![1.0, 1.0, 0.1, 1.0, 5.0, 1.0]);
+        let weight = Matrix::new(1, 6, vec![2.0, 1.0, 0.1, 1.0, 5.0, 1.0]);
         let mut moments = x.transposed_times(&x);
         moments.add_to_diagonal(1e-7);
         let wanted = weight.times(&moments);

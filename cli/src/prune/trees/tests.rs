@@ -80,13 +80,13 @@ proptest! {
 fn trees_that_branch_alike_are_one_and_branches_that_nothing_reaches_are_gone() {
     let tests = [(0, 0.5), (1, 0.0), (1, 1.0)];
     let one = tree(tests, [&[1.0], &[2.0], &[3.0], &[4.0]]);
-    let other = tree(tests, [&[0.5], &[0.5], &[0.25], &[1.0]]);
+    let other = tree(tests, [&[0.5], &[0.75], &[0.25], &[1.0]]);
     // Below 0.5, nothing is above 2; both leaves of the other side are the same.
     let idle = tree([(0, 0.5), (0, 2.0), (2, 0.0)], [&[7.0], &[8.0], &[7.0], &[7.0]]);
     let all = ensemble(&[one, other, idle], 1, Aggregate::Sum);
     let flat = simplified(&all, true).unwrap();
     assert_eq!((flat.roots.len(), flat.nodes.len()), (1, 7));
-    assert_eq!(flat.weights, [8.5, 9.5, 10.25, 12.0]);
+    assert_eq!(flat.weights, [8.5, 9.75, 10.25, 12.0]);
 }
 
 /// Many trees of which the later ones do little of their own.
