@@ -16,7 +16,8 @@ use crate::quantize::Keep;
 /// Takes whole layers out, one after the other, each the one that is missed least. Those after them are fitted anew.
 pub(super) fn prune(model: &TypedModel, context: &Context<'_>) -> Result<Outcome> {
     let mut left = free(layers(model), context)?;
-    let units = left.len();
+    // One stays in any case.
+    let units = if left.len() > 1 { left.len() } else { 0 };
     let count = context.step.amount.of(units);
     let mut pruned = model.clone();
     let mut first = None;
