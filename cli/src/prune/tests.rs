@@ -65,7 +65,7 @@ fn neurons_that_do_nothing_of_their_own_go_for_nothing() {
         assert_eq!(layer(&smaller, "layer_1_down").inputs(), 30);
         assert_eq!(layer(&smaller, "layer_1_up").outputs(), if kind.gated { 60 } else { 30 });
         let difference = difference(&texts, &model, &smaller);
-        assert!(difference < 1e-2 && account.loss < 1e-6, "{kind:?}: {difference} {account:?}");
+        assert!(difference < 2e-2 && account.loss < 1e-6, "{kind:?}: {difference} {account:?}");
         assert!(account.parameters_after < account.parameters_before);
         assert_eq!(account.parameters_after, parameters(&smaller));
     }
@@ -98,7 +98,7 @@ fn heads_that_are_alike_go_for_nothing() {
         let (smaller, account) = pruned(&model, &texts, step(Method::Heads, 1.0 / units as f64)).unwrap();
         assert_eq!((account.units, account.removed), (2 * units, 2), "{kind:?}");
         let difference = difference(&texts, &model, &smaller);
-        assert!(difference < 1e-2 && account.loss < 1e-6, "{kind:?}: {difference} {account:?}");
+        assert!(difference < 2e-2 && account.loss < 1e-6, "{kind:?}: {difference} {account:?}");
     }
 }
 
