@@ -15,9 +15,12 @@ use crate::quantize::Keep;
 
 /// Takes whole layers out, one after the other, each the one that is missed least. Those after them are fitted anew.
 pub(super) fn prune(model: &TypedModel, context: &Context<'_>) -> Result<Outcome> {
-    let mut left = free(layers(model), context)?;
-    let units = left.len();
-    let count = context.step.amount.of(units);
+    let all = layers(model);
+    let mut left = free(all.clone(), context)?;
+    // One layer stays in any case.
+    let spare = left.len().min(all.len().saturating_sub(1));
+    let units = if spare > 0 { left.len() } else { 0 };
+    let count = ((units as f64 * context.step.amount.get()).round() as usize).min(spare);
     let mut pruned = model.clone();
     let mut first = None;
     for removed in 0..count {

@@ -6,9 +6,11 @@ use emberlite_algebra::{Elimination, Matrix, Removal, Root};
 use tract_core::internal::tract_ndarray::linalg::general_mat_mul;
 use tract_core::internal::tract_ndarray::{Array2, ArrayView2};
 
-/// How firmly a layer's present weights are held to, as a part of the mean variance of its inputs: what the inputs to
-/// calibrate with tell little of stays as it is.
-const DAMPING: f64 = 0.01;
+/// How firmly a layer's present weights are held to, as a part of the mean variance of its inputs, where there are as many
+/// rows as inputs; with more rows less. What the inputs to calibrate with tell little of stays as it is.
+const DAMPING: f64 = 0.05;
+/// The least and the most of that.
+const BOUNDS: (f64, f64) = (1e-4, 1.0);
 
 /// Sums over what a layer reads.
 #[derive(Clone, Debug)]
@@ -49,7 +51,8 @@ impl Reads {
         let mut covariance = matrix(&self.squares);
         covariance.add_outer(&mean, &mean, -(self.rows as f64));
         let variance = covariance.diagonal().iter().sum::<f64>() / mean.len().max(1) as f64;
-        let damping = DAMPING * variance.max(f64::from(f32::MIN_POSITIVE));
+        let part = (DAMPING * mean.len() as f64 / self.rows as f64).clamp(BOUNDS.0, BOUNDS.1);
+        let damping = part * variance.max(f64::from(f32::MIN_POSITIVE));
         covariance.add_to_diagonal(damping);
         Ok((mean, covariance, damping))
     }

@@ -103,15 +103,21 @@ impl<'a> Reach<'a> {
         Some(Block { from, to: self.normed(node, from), attention: inside.iter().find(attends).copied() })
     }
 
-    /// What the stream is after a sum: its norm, where the stream is normed after every sum.
+    /// What the stream is after a sum: its norm, where the stream is normed after every sum. It is where it was normed
+    /// before, or where what comes next is added to the norm.
     fn normed(&self, sum: &TypedNode, from: OutletId) -> OutletId {
         let outlet = OutletId::new(sum.id, 0);
-        match &*sum.outputs[0].successors {
-            [inlet] if !sum.op_is::<Norm>() && self.model.node(from.node).op_is::<Norm>() => {
-                let user = self.model.node(inlet.node);
-                if user.op_is::<Norm>() && user.inputs.len() == 1 { OutletId::new(user.id, 0) } else { outlet }
-            }
-            _ => outlet,
+        let [inlet] = &*sum.outputs[0].successors else { return outlet };
+        let norm = self.model.node(inlet.node);
+        if sum.op_is::<Norm>() || !norm.op_is::<Norm>() || norm.inputs.len() > 1 {
+            return outlet;
         }
+        let adds = |inlet: &InletId| {
+            let user = self.model.node(inlet.node);
+            let adds = user.op_is::<Linear>() || user.op_is::<Norm>() || user.op_is::<TypedBinOp>();
+            adds && user.inputs.len() == 2 && (inlet.slot == 1 || !user.op_is::<Linear>())
+        };
+        let goes_on = self.model.node(from.node).op_is::<Norm>() || norm.outputs[0].successors.iter().any(adds);
+        if goes_on { OutletId::new(norm.id, 0) } else { outlet }
     }
 }
