@@ -17,7 +17,7 @@ use crate::progress::Progress;
 
 /// What a layer's outputs may lose by a fixed range, as a part of their square. A layer that would lose more, as where some
 /// tokens have inputs a hundred times as great as others, goes on to quantize each row over its own range.
-const MOST: f64 = 0.01;
+const MOST: f64 = 0.003;
 
 /// The model with the inputs of its int8 layers quantized over fixed ranges.
 ///
@@ -38,7 +38,8 @@ pub(super) fn fixed(
         let own = linear(model, layer)?;
         let fixed = method.range(histogram).and_then(|range| own.clone().with_range(range));
         let fixed = fixed.map_err(|reason| anyhow!("{layer}: {reason}"))?;
-        Ok((loss(own, &fixed, statistics.samples()) <= MOST).then(|| (layer.clone(), fixed)))
+        let samples = statistics.samples();
+        Ok((!samples.is_empty() && loss(own, &fixed, samples) <= MOST).then(|| (layer.clone(), fixed)))
     })?;
     with_linears(model, found.into_iter().flatten().collect())
 }

@@ -6,11 +6,11 @@ mod plot;
 mod units;
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use emberlite::model::{Package, Quantization, Task};
+use emberlite::store::write_whole;
 use serde::Serialize;
 
 use super::comparison::Comparison;
@@ -154,7 +154,7 @@ impl Report {
 /// A file that can't be written.
 pub fn write(path: &Path, report: &Report) -> Result<()> {
     let page = page::render(report).map_err(|error| anyhow!("the report can't be made: {error:#}"))?;
-    fs::write(path, page).with_context(|| format!("can't write {}", path.display()))
+    write_whole(path, page.as_bytes()).with_context(|| format!("can't write {}", path.display()))
 }
 
 impl fmt::Display for Report {
