@@ -30,7 +30,7 @@ pub use attention::Attention;
 pub use causal_attention::{CausalAttention, CausalAttentionSpec};
 pub use embedding::{Embedding, Lookup, Table};
 pub use key_mask::KeyMask;
-pub use linear::{Linear, Q4Blocks, WeightFormat};
+pub use linear::{Linear, Q4Blocks, Range, WeightFormat};
 pub use norm::Norm;
 pub use pool::{Pool, Pooling};
 pub use position_bias::PositionBias;

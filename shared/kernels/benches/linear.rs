@@ -9,7 +9,7 @@ mod peak;
 use std::hint::black_box;
 use std::time::Instant;
 
-use emberlite_kernels::linear::{Linear, Weights, pack};
+use emberlite_kernels::linear::{Linear, Range, Weights, pack};
 use emberlite_kernels::{Activation, Isa};
 use half::{bf16, f16};
 
@@ -27,8 +27,8 @@ const SECONDS: f64 = 0.15;
 fn main() {
     println!("| instruction set | weights | rows | layer | GMAC/s | peak | share |\n|---|---|--:|---|--:|--:|--:|");
     for isa in Isa::ALL.into_iter().filter(|isa| *isa != Isa::Portable && isa.is_available()) {
-        for format in ["int8", "f32", "f16", "bf16"] {
-            let peak = peak::products_per_second(isa, format == "int8") / 1e9;
+        for format in ["int8", "int8 static", "f32", "f16", "bf16"] {
+            let peak = peak::products_per_second(isa, format.starts_with("int8")) / 1e9;
             for rows in ROWS {
                 report(isa, format, rows, peak);
             }
@@ -72,12 +72,13 @@ fn fastest(
         _ => floats.iter().map(|x| bf16::from_f32(*x).to_bits()).collect(),
     };
     let weights = match format {
-        "int8" => Weights::Int8 { values: &int8.values, scales: &int8.scales, sums: &int8.sums },
+        "int8" | "int8 static" => Weights::Int8 { values: &int8.values, scales: &int8.scales, sums: &int8.sums },
         "f32" => Weights::F32(&floats),
         "f16" => Weights::F16(&bits),
         _ => Weights::Bf16(&bits),
     };
-    let layer = Linear { inputs, outputs, weights, bias: &bias, activation };
+    let range = (format == "int8 static").then(|| Range::new(-1.0, 1.0).unwrap());
+    let layer = Linear { inputs, outputs, weights, bias: &bias, activation, factors: &[], range };
     let (x, added) = (numbers(rows * inputs), numbers(rows * outputs));
     let mut out = vec![0.0; rows * outputs];
     let start = Instant::now();

@@ -1,5 +1,7 @@
 //! Rows of an embedding table, added up.
 
+pub mod nibbles;
+
 use crate::Isa;
 use crate::lanes::{Lanes, tiers};
 use crate::linear::Weights;
@@ -15,6 +17,8 @@ pub enum Values<'a> {
     F16(&'a [u16]),
     /// Whole numbers, each row with its scale.
     Int8(&'a [i8], &'a [f32]),
+    /// Numbers of 4 bits and the scales of their blocks, as [`nibbles`] lays them out.
+    Q4(&'a [u8], &'a [u16]),
     /// The panels of a linear layer, a row for each of its outputs.
     Panels {
         /// The layer's weights.
@@ -40,6 +44,11 @@ impl Rows<'_> {
             Values::F32(values) => values.len(),
             Values::F16(values) => values.len(),
             Values::Int8(values, scales) => values.len().min(scales.len().saturating_mul(self.width)),
+            Values::Q4(values, scales) => {
+                let (row, blocks) = ((self.width / 2).max(1), self.width.div_ceil(nibbles::BLOCK).max(1));
+                let even = self.width.is_multiple_of(2);
+                return if even { (values.len() / row).min(scales.len() / blocks) } else { 0 };
+            }
             Values::Panels { weights, outputs } => {
                 return if weights.fit(self.width, outputs) { outputs } else { 0 };
             }
@@ -115,6 +124,10 @@ unsafe fn add_lanes<L: Lanes>(table: &Rows<'_>, row: usize, first: bool, out: *m
                 let factor = L::splat(scale);
                 (0..whole).step_by(L::WIDTH).for_each(|i| put(i, L::mul(L::load_i8(from.add(i)), factor)));
                 (whole..width).for_each(|i| put_one(i, f32::from(*from.add(i)) * scale));
+            }
+            Values::Q4(values, scales) => {
+                let scales = scales.as_ptr().add(row * width.div_ceil(nibbles::BLOCK));
+                nibbles::add(values.as_ptr().add(start / 2), scales, width, first, out);
             }
             Values::Panels { .. } => {}
         }

@@ -22,7 +22,7 @@ mod tile;
 pub use activation::{Activation, activate, gate};
 pub use attention::{Attention, Heads, Mask};
 pub use causal::{BlockInUse, CausalAttention, Reading};
-pub use embedding::{Rows, Values, add_row};
+pub use embedding::{Rows, Values, add_row, nibbles};
 pub use isa::{Isa, IsaError};
 pub use linear::Linear;
 pub use norm::{Norm, NormKind};

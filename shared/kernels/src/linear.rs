@@ -4,7 +4,7 @@
 //! activations stay in registers while a panel streams by. One layout serves every instruction set:
 //! - `f32`, `f16`, `bf16`: `[panel][input][PANEL]`;
 //! - `int8`: `[panel][input / 4][PANEL][4]`, each output with its scale; rows of activations are quantized on the fly to
-//!   unsigned bytes, each with its own scale and zero point, and the products are summed exactly in 32 bits;
+//!   unsigned bytes, each over its own range or all over a fixed one, and the products are summed exactly in 32 bits;
 //! - 4-bit: `[panel][block]` of panels of [`blocks::PANEL`] outputs and blocks of [`blocks::BLOCK`] inputs, see
 //!   [`blocks`]; blocks of activations are quantized on the fly to signed bytes, each with its own scale.
 //!
@@ -75,6 +75,42 @@ pub struct Linear<'a> {
     pub bias: &'a [f32],
     /// Applied to the sum.
     pub activation: Option<Activation>,
+    /// What each number of a row of `x` is multiplied with before the row is quantized; empty for nothing, and always for
+    /// weights that are floating-point numbers.
+    pub factors: &'a [f32],
+    /// What int8's rows of `x` are quantized over; each row over its own range where there is none.
+    pub range: Option<Range>,
+}
+
+/// A range of numbers that has zero in it. What lies beyond counts as its end, and what is no number as its low one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    low: f32,
+    high: f32,
+}
+
+impl Range {
+    /// From the least to the greatest number.
+    ///
+    /// # Errors
+    /// Ends that are not finite, without zero between them, or both zero.
+    pub fn new(low: f32, high: f32) -> Result<Self, String> {
+        let width = high - low;
+        if low <= 0.0 && high >= 0.0 && width.is_finite() && width >= f32::MIN_POSITIVE * 256.0 {
+            return Ok(Self { low, high });
+        }
+        Err(format!("expected a range with zero in it, got one from {low} to {high}"))
+    }
+
+    /// The least number.
+    pub fn low(self) -> f32 {
+        self.low
+    }
+
+    /// The greatest.
+    pub fn high(self) -> f32 {
+        self.high
+    }
 }
 
 /// How many elements the weights of a layer have.
@@ -117,7 +153,11 @@ impl Weights<'_> {
 impl Linear<'_> {
     /// Whether every slice is as long as the sizes say.
     pub fn fits(&self) -> bool {
-        self.weights.fit(self.inputs, self.outputs) && self.bias.len() == self.outputs.next_multiple_of(PANEL)
+        let quantizes = matches!(self.weights, Weights::Int8 { .. } | Weights::Q4(_));
+        self.weights.fit(self.inputs, self.outputs)
+            && self.bias.len() == self.outputs.next_multiple_of(PANEL)
+            && (self.factors.is_empty() || (quantizes && self.factors.len() == self.inputs))
+            && (self.range.is_none() || matches!(self.weights, Weights::Int8 { .. }))
     }
 
     /// `out = activation(x W^T + b) + residual`, for as many rows as `x` has.
@@ -140,6 +180,11 @@ impl Linear<'_> {
             Weights::Q4(bytes) => q4::run(isa, &job, x, bytes),
             Weights::F32(_) | Weights::F16(_) | Weights::Bf16(_) => float::run(isa, &job, x),
         }
+    }
+
+    /// Where the factors are, or null.
+    fn factors(&self) -> *const f32 {
+        if self.factors.is_empty() { std::ptr::null() } else { self.factors.as_ptr() }
     }
 }
 

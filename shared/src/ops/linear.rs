@@ -1,5 +1,6 @@
 //! `emberlite_linear`: a linear layer with its bias, activation and residual, its weights in one of several formats.
 
+pub use emberlite_kernels::linear::Range;
 use emberlite_kernels::linear::{self as kernel, GROUP, PANEL, blocks, pack};
 use emberlite_kernels::{Activation, Isa};
 use serde::{Deserialize, Serialize};
@@ -49,17 +50,23 @@ pub struct Q4Blocks {
 /// In the package the weights lie in panels of 48 outputs, padded with zeros: `f32`, `f16` and `bf16` (as `U16`) as
 /// `[panels, inputs, 48]`, `int8` as `[panels, inputs / 4, 48, 4]`. `q4` has panels of 16 outputs, `u8`
 /// `[panels, inputs / 32, 288]`, which [`emberlite_kernels::linear::blocks`] explains. The terms are `f32` rows padded to
-/// whole panels of 48: the bias, and for `int8` before it each output's scale and the sum of its whole numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// whole panels of 48: the bias, and for `int8` before it each output's scale and the sum of its whole numbers. A layer of
+/// whole numbers may have factors, `f32` `[inputs]`, that its inputs are multiplied with before they are quantized; one of
+/// `int8` a range that they are quantized over.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Linear {
     inputs: usize,
     outputs: usize,
     format: WeightFormat,
     weights: Weights,
     terms: Weights,
+    factors: Option<Weights>,
+    range: Option<Range>,
     activation: Option<Activation>,
     residual: bool,
 }
+
+impl Eq for Linear {}
 
 impl Linear {
     /// A layer in single precision; `weight` is `[outputs, inputs]` in row-major order.
@@ -77,6 +84,8 @@ impl Linear {
             format: WeightFormat::F32,
             weights: Weights::owned(&[panels, inputs, PANEL], pack::float(weight, inputs, outputs)),
             terms: plain_terms(bias, outputs)?,
+            factors: None,
+            range: None,
             activation: None,
             residual: false,
         })
@@ -105,6 +114,8 @@ impl Linear {
             format: WeightFormat::Q4,
             weights: q4_weights(&rounded, inputs, outputs),
             terms: plain_terms(bias, outputs)?,
+            factors: None,
+            range: None,
             activation: None,
             residual: false,
         })
@@ -130,7 +141,59 @@ impl Linear {
         Self { residual: true, ..self }
     }
 
-    /// The same layer with its weights in another format, made from its present ones.
+    /// The same layer over inputs that are multiplied with these first.
+    ///
+    /// # Errors
+    /// A layer of floating-point weights, which can hold them by themselves, or factors that are not one for each input.
+    pub fn with_factors(self, factors: &[f32]) -> Result<Self, String> {
+        if !matches!(self.format, WeightFormat::Int8 | WeightFormat::Q4) {
+            return Err(format!(
+                "a layer in {:?} has no factors: its weights can be multiplied with them",
+                self.format
+            ));
+        }
+        let given = match self.factors() {
+            [] => factors.to_vec(),
+            own => own.iter().zip(factors).map(|(a, b)| a * b).collect(),
+        };
+        if factors.len() != self.inputs || given.iter().any(|factor| !factor.is_finite()) {
+            return Err(format!("{} numbers are no factors of {} inputs", factors.len(), self.inputs));
+        }
+        Ok(Self { factors: Some(Weights::owned(&[given.len()], given)), ..self })
+    }
+
+    /// The same weights over inputs that come multiplied with the factors already.
+    pub fn without_factors(self) -> Self {
+        Self { factors: None, ..self }
+    }
+
+    /// What the layer makes of rows by itself: without a residual.
+    ///
+    /// # Panics
+    /// If `x` is not whole rows.
+    pub fn apply(&self, x: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; x.len() / self.inputs * self.outputs];
+        self.kernel().run(Isa::current(), x, None, &mut out);
+        out
+    }
+
+    /// The same layer with its inputs, after the factors, quantized over a fixed range.
+    ///
+    /// # Errors
+    /// A layer that is not in int8, whose inputs only are quantized so.
+    pub fn with_range(self, range: Range) -> Result<Self, String> {
+        if self.format != WeightFormat::Int8 {
+            return Err(format!("a layer in {:?} has no fixed range", self.format));
+        }
+        Ok(Self { range: Some(range), ..self })
+    }
+
+    /// The same weights with the activation and the residual that another layer has.
+    pub fn like(self, other: &Self) -> Self {
+        Self { activation: other.activation, residual: other.residual, ..self }
+    }
+
+    /// The same layer with its weights in another format, made from its present ones: without factors and range.
     ///
     /// # Errors
     /// A layer with too many inputs for int8.
@@ -164,11 +227,20 @@ impl Linear {
             }
             WeightFormat::Q4 => (q4_weights(&blocks::round(&dense, inputs), inputs, outputs), plain()),
         };
-        Ok(Self { format, weights, terms, ..self })
+        Ok(Self { format, weights, terms, factors: None, range: None, ..self })
     }
 
-    /// The weights as numbers, `[outputs, inputs]` in row-major order.
+    /// The weights as numbers, `[outputs, inputs]` in row-major order, with the factors in them.
     pub fn dense(&self) -> Vec<f32> {
+        let mut dense = self.stored();
+        if let factors @ [_, ..] = self.factors() {
+            dense.chunks_exact_mut(self.inputs).for_each(|row| row.iter_mut().zip(factors).for_each(|(w, f)| *w *= f));
+        }
+        dense
+    }
+
+    /// The weights that inputs are multiplied with which have their factors.
+    fn stored(&self) -> Vec<f32> {
         let (inputs, outputs) = (self.inputs, self.outputs);
         let widened = |widen: fn(u16) -> f32| self.weights.bits().iter().map(|bits| widen(*bits)).collect::<Vec<_>>();
         match self.format {
@@ -200,6 +272,16 @@ impl Linear {
         self.format
     }
 
+    /// What each input is multiplied with before it is quantized; empty for nothing.
+    pub fn factors(&self) -> &[f32] {
+        self.factors.as_ref().map_or(&[], |factors| factors.values())
+    }
+
+    /// The range that inputs are quantized over, where it is fixed.
+    pub fn range(&self) -> Option<Range> {
+        self.range
+    }
+
     /// The activation.
     pub fn activation(&self) -> Option<Activation> {
         self.activation
@@ -212,7 +294,7 @@ impl Linear {
 
     /// How many bytes the weights and terms have.
     pub fn size_bytes(&self) -> usize {
-        self.weights.bytes().len() + self.terms.bytes().len()
+        self.weights.bytes().len() + self.terms.bytes().len() + size_of_val(self.factors())
     }
 
     fn term(&self, row: usize) -> &[f32] {
@@ -235,6 +317,8 @@ impl Linear {
             weights: kernel_weights(self.format, &self.weights, &self.terms, self.outputs),
             bias: self.padded_bias(),
             activation: self.activation,
+            factors: self.factors(),
+            range: self.range,
         }
     }
 }
@@ -340,6 +424,9 @@ pub(super) fn register(registry: &mut Registry) {
             TypeName::Integer.named("from").doc("the length of a row of x"),
             TypeName::Integer.named("to").doc("the length of a row of the result"),
             TypeName::String.named("activation").default("").doc("empty for none"),
+            TypeName::String.named("factors").default("").doc("the label of what inputs are multiplied with first"),
+            TypeName::Scalar.named("low").default(0.0).doc("the least input that is told apart"),
+            TypeName::Scalar.named("high").default(0.0).doc("the greatest; 0 as the least for no fixed range"),
         ],
         &[("output", TypeName::Scalar.tensor())],
         load,
@@ -351,18 +438,21 @@ fn dump(ast: &mut IntoAst<'_>, node: &TypedNode, op: &Linear) -> TractResult<Opt
     let weights = op.weights.dump(ast, format!("{}.weights", node.name))?;
     let terms = op.terms.dump(ast, format!("{}.terms", node.name))?;
     let format = serde_json::to_value(op.format)?;
-    Ok(Some(invocation(
-        NAME,
-        &[array(inputs).into()],
-        &[
-            ("weights", weights),
-            ("terms", terms),
-            ("format", string(format.as_str().unwrap_or_default())),
-            ("from", numeric(op.inputs)),
-            ("to", numeric(op.outputs)),
-            ("activation", string(op.activation.map_or("", activation::name))),
-        ],
-    )))
+    let mut named = vec![
+        ("weights", weights),
+        ("terms", terms),
+        ("format", string(format.as_str().unwrap_or_default())),
+        ("from", numeric(op.inputs)),
+        ("to", numeric(op.outputs)),
+        ("activation", string(op.activation.map_or("", activation::name))),
+    ];
+    if let Some(factors) = &op.factors {
+        named.push(("factors", factors.dump(ast, format!("{}.factors", node.name))?));
+    }
+    if let Some(range) = op.range {
+        named.extend([("low", numeric(range.low())), ("high", numeric(range.high()))]);
+    }
+    Ok(Some(invocation(NAME, &[array(inputs).into()], &named)))
 }
 
 fn load(builder: &mut ModelBuilder<'_>, invocation: &ResolvedInvocation<'_>) -> TractResult<Value> {
@@ -371,15 +461,21 @@ fn load(builder: &mut ModelBuilder<'_>, invocation: &ResolvedInvocation<'_>) -> 
     let terms: String = invocation.named_arg_as(builder, "terms")?;
     let format: String = invocation.named_arg_as(builder, "format")?;
     let activation: String = invocation.named_arg_as(builder, "activation")?;
+    let factors: String = invocation.named_arg_as(builder, "factors")?;
+    let ends: [f32; 2] = [invocation.named_arg_as(builder, "low")?, invocation.named_arg_as(builder, "high")?];
+    let range = (ends != [0.0; 2]).then(|| Range::new(ends[0], ends[1])).transpose();
     let op = Linear {
         inputs: invocation.named_arg_as(builder, "from")?,
         outputs: invocation.named_arg_as(builder, "to")?,
         format: serde_json::from_value(format.into())?,
         weights: Weights::load(builder, &weights)?,
         terms: Weights::load(builder, &terms)?,
+        factors: if factors.is_empty() { None } else { Some(Weights::load(builder, &factors)?) },
+        range: range.map_err(|reason| format_err!("{reason}"))?,
         activation: activation::from_name(&activation)?,
         residual: inputs.len() > 1,
     };
+    ensure!(op.factors.is_some() != op.factors().is_empty(), "{factors:?} are no factors: expected f32");
     ensure!(
         op.outputs <= 1 << 31 && op.inputs <= 1 << 31 && op.kernel().fits(),
         "the weights {weights:?} are no {op:?}"

@@ -58,6 +58,18 @@ impl Norm {
         Self { residual: true, ..self }
     }
 
+    /// The same norm, its results multiplied with a factor each.
+    ///
+    /// # Errors
+    /// Factors that are not as many as a row is long.
+    pub fn multiplied(&self, factors: &[f32]) -> Result<Self, String> {
+        if factors.len() != self.width() {
+            return Err(format!("{} factors for rows of {}", factors.len(), self.width()));
+        }
+        let terms = self.terms.values::<f32>().iter().zip(factors.iter().cycle()).map(|(term, factor)| term * factor);
+        Ok(Self { terms: Weights::owned(self.terms.shape(), terms.collect()), ..self.clone() })
+    }
+
     /// Which norm.
     pub fn kind(&self) -> NormKind {
         self.kind

@@ -104,6 +104,52 @@ fn an_encoder_that_was_written_is_read_again() {
 }
 
 #[test]
+fn factors_fixed_ranges_and_tables_of_4_bits_are_read_again() {
+    let mut model = TypedModel::default();
+    let shape = [model.symbols.sym("N").to_dim(), model.symbols.sym("S").to_dim()];
+    let ids = model.add_source("input_ids", i64::fact(&shape)).unwrap();
+    let table = Table::new(&numbers(1, 30 * WIDTH), 30, WIDTH).unwrap().with_format(WeightFormat::Q4).unwrap();
+    assert_eq!((table.format(), table.rows(), table.width(), table.size_bytes()), (WeightFormat::Q4, 30, WIDTH, 300));
+    let embedding = Embedding::new(vec![(table, Lookup::Input(0))]).unwrap();
+    let mut x = model.wire_node("embedding", embedding, &[ids]).unwrap()[0];
+    let factors: Vec<f32> = (1..=WIDTH).map(|i| i as f32 / 9.0).collect();
+    for format in [WeightFormat::Int8, WeightFormat::Q4] {
+        let plain = Linear::new(&numbers(2, WIDTH * WIDTH), WIDTH, WIDTH, None).unwrap().with_format(format).unwrap();
+        let mut linear = plain.with_factors(&factors).unwrap();
+        if format == WeightFormat::Int8 {
+            linear = linear.with_range(Range::new(-1.25, 2.000_001).unwrap()).unwrap();
+        }
+        x = model.wire_node(format!("{format:?}"), linear, &[x]).unwrap()[0];
+    }
+    model.select_output_outlets(&[x]).unwrap();
+    let written = engine::write_graph(&model).unwrap();
+    let read = engine::read_graph(&written.text, &written).unwrap();
+    let ids = || vec![tensor2(&[[3i64, 7, 2, 29], [5, 6, 0, 0]])];
+    assert_eq!(Plan::new(read).unwrap().run(ids()).unwrap(), Plan::new(model).unwrap().run(ids()).unwrap());
+    let damaged = |from: &str, to: &str| {
+        assert!(written.text.contains(from), "{}", written.text);
+        engine::read_graph(&written.text.replace(from, to), &written).unwrap_err().to_string()
+    };
+    assert!(damaged("low = -1.25", "low = 1.25").contains("expected a range with zero in it"));
+    assert!(damaged("Int8.factors", "Int8.terms").contains("are no"));
+}
+
+#[test]
+fn a_layer_stands_for_its_weights_times_its_factors() {
+    let linear = Linear::new(&numbers(3, 3 * WIDTH), 3, WIDTH, None).unwrap();
+    let factors: Vec<f32> = (1..=WIDTH).map(|i| i as f32 / 9.0).collect();
+    assert!(linear.clone().with_factors(&factors).unwrap_err().contains("has no factors"));
+    let int8 = linear.with_format(WeightFormat::Int8).unwrap().with_factors(&factors).unwrap();
+    let float = int8.clone().with_format(WeightFormat::F32).unwrap();
+    assert_eq!((float.factors(), float.dense()), (&[][..], int8.dense()));
+    let x = numbers(4, 2 * WIDTH);
+    for (got, expected) in int8.apply(&x).iter().zip(float.apply(&x)) {
+        assert!((got - expected).abs() < 0.1, "{got} {expected}");
+    }
+    assert!(float.with_range(Range::new(-1.0, 1.0).unwrap()).is_err());
+}
+
+#[test]
 fn formats_differ_by_their_rounding() {
     let texts: [&[i64]; 3] = [&[3, 7, 2, 29, 11], &[5, 6], &[9]];
     let plan = |format| Plan::new(encoder(format).unwrap()).unwrap();

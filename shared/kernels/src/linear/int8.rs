@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::dot::{self, Dot};
 use super::finish::{Place, write_row};
-use super::quantize::{self, RowScale};
+use super::quantize::{self, Row, RowScale};
 use super::{GROUP, Job, PANEL};
 use crate::lanes::{Lanes, Portable};
 use crate::threads::{self, Shared};
@@ -36,11 +36,16 @@ pub(super) fn run(isa: Isa, job: &Job<'_>, x: &[f32], weights: Operands<'_>) {
         let (shared, shared_scales) = (Shared::new(bytes), Shared::new(&mut scales));
         let per_chunk = (CHUNK / inputs).max(1);
         threads::split(job.rows.div_ceil(per_chunk), |chunk| {
+            let factors = job.layer.factors();
             for row in chunk * per_chunk..job.rows.min((chunk + 1) * per_chunk) {
                 // SAFETY: the lengths were checked by the caller; no two chunks share a row.
                 unsafe {
                     let (out, scale) = (shared.at(row * stride), shared_scales.at(row));
-                    quantize::row(isa, x[row * inputs..].as_ptr(), inputs, isa.levels(), out, scale);
+                    let row = Row { x: x[row * inputs..].as_ptr(), count: inputs, factors };
+                    match job.layer.range {
+                        Some(range) => quantize::over(isa, row, range, isa.levels(), out, scale),
+                        None => quantize::over_its_own(isa, row, isa.levels(), out, scale),
+                    }
                 }
             }
         });

@@ -38,8 +38,9 @@ pub(super) fn run(isa: Isa, job: &Job<'_>, x: &[f32], weights: &[u8]) {
                     let first = row * blocks;
                     let to =
                         Levels { levels: levels.at(first * BLOCK), scales: scales.at(first), shifts: shifts.at(first) };
+                    let factors = job.layer.factors();
                     // SAFETY: the lengths were checked by the caller; no two chunks share a row.
-                    unsafe { quantize(isa, x[row * inputs..].as_ptr(), inputs, to) }
+                    unsafe { quantize(isa, x[row * inputs..].as_ptr(), factors, inputs, to) }
                 }
             });
         }
@@ -109,24 +110,29 @@ macro_rules! dots {
     };
 }
 
-dots! { unsafe fn quantize(x: *const f32, count: usize, to: Levels) = quantize_lanes; }
+dots! { unsafe fn quantize(x: *const f32, factors: *const f32, count: usize, to: Levels) = quantize_lanes; }
 dots! { unsafe fn block(job: &Job<'_>, x: &Quantized<'_>, weights: &[u8], panels: Range<usize>, rows: Range<usize>) = tiles; }
 
-/// Quantizes a row of `count` numbers block by block, symmetrically: the number farthest from zero becomes 127 or -127.
+/// Quantizes a row of `count` numbers, each times its factor, block by block, symmetrically: the number farthest from zero
+/// becomes 127 or -127.
 ///
 /// # Safety
-/// `x` has `count` numbers, `to` place for as many whole blocks; the instruction set is available.
+/// `x` has `count` numbers, and `factors` too unless it is null; `to` has place for as many whole blocks; the instruction set is available.
 #[inline(always)]
-unsafe fn quantize_lanes<L: Lanes, D: Dot>(x: *const f32, count: usize, to: Levels) {
+unsafe fn quantize_lanes<L: Lanes, D: Dot>(x: *const f32, factors: *const f32, count: usize, to: Levels) {
     for block in 0..count.div_ceil(BLOCK) {
         let rest = (count - block * BLOCK).min(BLOCK);
         // SAFETY: the caller's promise; a block is whole vectors.
         unsafe {
-            let mut padded = [0f32; BLOCK];
+            let mut copy = [0f32; BLOCK];
             let mut from = x.add(block * BLOCK);
-            if rest < BLOCK {
-                padded.as_mut_ptr().copy_from_nonoverlapping(from, rest);
-                from = padded.as_ptr();
+            if rest < BLOCK || !factors.is_null() {
+                copy.as_mut_ptr().copy_from_nonoverlapping(from, rest);
+                if !factors.is_null() {
+                    let factors = factors.add(block * BLOCK);
+                    copy.iter_mut().take(rest).enumerate().for_each(|(i, x)| *x *= *factors.add(i));
+                }
+                from = copy.as_ptr();
             }
             let (mut low, mut high) = (L::splat(0.0), L::splat(0.0));
             for i in (0..BLOCK).step_by(L::WIDTH) {

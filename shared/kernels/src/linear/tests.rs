@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{Linear, Weights, blocks, pack};
+use super::{Linear, Range, Weights, blocks, pack};
 use crate::{Activation, Isa};
 
 /// A layer, its input, and what it is to give.
@@ -35,11 +35,26 @@ fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
+/// A layer of these sizes to which nothing is added.
+fn plain(inputs: usize, outputs: usize) -> Linear<'static> {
+    Linear { inputs, outputs, weights: Weights::F32(&[]), bias: &[], activation: None, factors: &[], range: None }
+}
+
 impl Case {
     fn run(&self, isa: Isa, weights: Weights<'_>) -> Vec<f32> {
+        self.run_with(isa, weights, &[], None)
+    }
+
+    fn run_with(&self, isa: Isa, weights: Weights<'_>, factors: &[f32], range: Option<Range>) -> Vec<f32> {
         let bias = pack::padded(&self.bias);
-        let layer =
-            Linear { inputs: self.inputs, outputs: self.outputs, weights, bias: &bias, activation: self.activation };
+        let layer = Linear {
+            weights,
+            bias: &bias,
+            activation: self.activation,
+            factors,
+            range,
+            ..plain(self.inputs, self.outputs)
+        };
         let mut out = vec![f32::NAN; self.x.len() / self.inputs * self.outputs];
         layer.run(isa, &self.x, self.residual.as_deref(), &mut out);
         out
@@ -136,13 +151,95 @@ proptest! {
     }
 }
 
+/// What each number of a row is multiplied with.
+fn factors(inputs: usize) -> Vec<f32> {
+    (0..inputs).map(|i| ((i * 37) % 17) as f32 / 8.0 + 0.1).collect()
+}
+
+fn multiplied(row: &[f32], factors: &[f32]) -> Vec<f32> {
+    row.iter().zip(factors).map(|(x, factor)| x * factor).collect()
+}
+
+/// A row of activations as the kernel is to quantize it over a fixed range: levels from 0, their scale and zero point.
+fn quantized_over(row: &[f32], low: f32, high: f32, levels: f32) -> (Vec<i64>, f32, i64) {
+    let step = (high - low) / levels;
+    let zero = (-low / step).round() as i64;
+    let factor = 1.0 / step;
+    let level = |x: &f32| ((x.clamp(low, high) * factor).round_ties_even() as i64 + zero).clamp(0, levels as i64);
+    (row.iter().map(level).collect(), step, zero)
+}
+
+proptest! {
+    #[test]
+    fn int8_rows_are_multiplied_and_quantized_over_a_fixed_range(case in cases(), low in 0f32..3.0, high in 0.01f32..3.0) {
+        let packed = pack::int8(&case.weight, case.inputs, case.outputs);
+        let weights = Weights::Int8 { values: &packed.values, scales: &packed.scales, sums: &packed.sums };
+        let rows: Vec<_> = case.weight.chunks_exact(case.inputs).map(pack::quantize).collect();
+        let factors = factors(case.inputs);
+        for isa in available() {
+            for range in [None, Some(Range::new(-low, high).unwrap())] {
+                let levels: Vec<_> = case.x.chunks_exact(case.inputs).map(|row| {
+                    let row = multiplied(row, &factors);
+                    match range {
+                        Some(_) => quantized_over(&row, -low, high, isa.levels()),
+                        None => quantized(&row, isa.levels()),
+                    }
+                }).collect();
+                let expected = case.expected(|row, output| {
+                    let (levels, step, zero) = &levels[row];
+                    let (scale, weights) = &rows[output];
+                    let sum: i64 = levels.iter().zip(weights).map(|(level, w)| (level - zero) * i64::from(*w)).sum();
+                    sum as f64 * f64::from(*step) * f64::from(*scale)
+                });
+                close(&case.run_with(isa, weights, &factors, range), &expected, 2e-5)?;
+            }
+        }
+    }
+
+    #[test]
+    fn four_bit_rows_are_multiplied_first(case in cases()) {
+        let rounded = blocks::round(&case.weight, case.inputs);
+        let packed = blocks::pack(&rounded, case.inputs, case.outputs);
+        let factors = factors(case.inputs);
+        let rows = case.x.chunks_exact(case.inputs).flat_map(|row| multiplied(row, &factors)).collect();
+        let multiplied = Case { x: rows, ..case.clone() };
+        for isa in available() {
+            let expected = multiplied.run(isa, Weights::Q4(&packed));
+            prop_assert_eq!(case.run_with(isa, Weights::Q4(&packed), &factors, None), expected);
+        }
+    }
+}
+
+#[test]
+fn what_lies_beyond_a_fixed_range_counts_as_its_end() {
+    let packed = pack::int8(&[1.0; 20], 20, 1);
+    let bias = pack::padded(&[0.0]);
+    let weights = Weights::Int8 { values: &packed.values, scales: &packed.scales, sums: &packed.sums };
+    let layer = Linear { weights, bias: &bias, range: Some(Range::new(-1.0, 3.0).unwrap()), ..plain(20, 1) };
+    for isa in available() {
+        for (x, end) in [(f32::INFINITY, 3.0), (1e30, 3.0), (-1e30, -1.0), (f32::NEG_INFINITY, -1.0), (f32::NAN, -1.0)]
+        {
+            let mut out = [f32::NAN];
+            layer.run(isa, &[x; 20], None, &mut out);
+            assert!((out[0] - 20.0 * end).abs() < 0.5, "{isa} {x}: {}", out[0]);
+        }
+    }
+}
+
+#[test]
+fn a_range_has_zero_in_it() {
+    for (low, high) in [(0.0, 0.0), (0.1, 1.0), (-1.0, -0.5), (f32::NAN, 1.0), (0.0, f32::INFINITY), (-3e38, 3e38)] {
+        assert!(Range::new(low, high).is_err(), "{low} {high}");
+    }
+}
+
 #[test]
 fn rows_without_a_range_are_layers_of_the_bias() {
     let weight = vec![1.0; 7 * 50];
     let packed = pack::int8(&weight, 7, 50);
     let bias: Vec<f32> = pack::padded(&(0..50).map(|i| i as f32).collect::<Vec<_>>());
     let weights = Weights::Int8 { values: &packed.values, scales: &packed.scales, sums: &packed.sums };
-    let layer = Linear { inputs: 7, outputs: 50, weights, bias: &bias, activation: None };
+    let layer = Linear { weights, bias: &bias, ..plain(7, 50) };
     for isa in available() {
         for x in [0.0, 1e-42] {
             let mut out = vec![f32::NAN; 50];
@@ -221,7 +318,7 @@ fn the_farthest_values_of_a_block_do_not_overflow() {
             blocks::Rounded { scales: vec![half::f16::ONE; 3 * outputs], values: vec![value; inputs * outputs] };
         let packed = blocks::pack(&rounded, inputs, outputs);
         let bias = pack::padded(&vec![0.0; outputs]);
-        let layer = Linear { inputs, outputs, weights: Weights::Q4(&packed), bias: &bias, activation: None };
+        let layer = Linear { weights: Weights::Q4(&packed), bias: &bias, ..plain(inputs, outputs) };
         for isa in available() {
             let mut out = vec![f32::NAN; outputs];
             layer.run(isa, &vec![sign * 127.0; inputs], None, &mut out);

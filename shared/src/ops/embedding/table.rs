@@ -1,13 +1,14 @@
 //! A table of an embedding: rows of its own, or the panels of a linear layer.
 
 use emberlite_kernels::linear::pack::quantize;
-use emberlite_kernels::{Isa, Rows, Values, add_row};
+use emberlite_kernels::{Isa, Rows, Values, add_row, nibbles};
 use tract_nnef::internal::*;
 
 use crate::ops::linear::{Linear, WeightFormat, kernel_weights};
 use crate::ops::weights::Weights;
 
-/// A table of rows: `[rows, width]` as `f32`, `f16` or `int8`; for `int8` each row has a scale. Or the weights of a linear
+/// A table of rows: `[rows, width]` as `f32`, `f16` or `int8`; for `int8` each row has a scale. In 4 bits it is `u8`
+/// `[rows, width / 2]`, and each 128 numbers of a row have a scale, `f16`; see [`nibbles`]. Or the weights of a linear
 /// layer, a row for each of its outputs, in its panels and with its terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -52,7 +53,7 @@ impl Table {
     /// The same table in another format, made from its present numbers and tied to no layer.
     ///
     /// # Errors
-    /// bfloat16 and 4-bit blocks, which no table of its own has.
+    /// bfloat16, which no table of its own has, and 4 bits for rows of an odd length.
     pub fn with_format(&self, format: WeightFormat) -> Result<Self, String> {
         let (shape, dense) = ([self.rows(), self.width()], self.dense());
         let (values, scales) = match format {
@@ -60,8 +61,14 @@ impl Table {
             WeightFormat::F16 => {
                 (Weights::halves(&shape, dense.into_iter().map(|x| f16::from_f32(x).to_bits()).collect()), None)
             }
+            WeightFormat::Q4 if self.width().is_multiple_of(2) => {
+                let nibbles::Nibbles { values, scales } = nibbles::round(&dense, self.width());
+                let blocks = [shape[0], self.width().div_ceil(nibbles::BLOCK)];
+                let values = Weights::owned(&[shape[0], self.width() / 2], values);
+                (values, Some(Weights::halves(&blocks, scales)))
+            }
             WeightFormat::Bf16 | WeightFormat::Q4 => {
-                return Err(format!("a table has no form in {format:?}: expected F32, F16 or Int8"));
+                return Err(format!("a table of rows of {} has no form in {format:?}", self.width()));
             }
             WeightFormat::Int8 => {
                 let rows: Vec<_> = dense.chunks_exact(self.width()).map(quantize).collect();
@@ -80,6 +87,7 @@ impl Table {
         }
         match self.values.datum_type() {
             DatumType::I8 => WeightFormat::Int8,
+            DatumType::U8 => WeightFormat::Q4,
             DatumType::F16 => WeightFormat::F16,
             _ => WeightFormat::F32,
         }
@@ -102,7 +110,11 @@ impl Table {
 
     /// How long a row is.
     pub fn width(&self) -> usize {
-        self.tied.map_or_else(|| self.values.shape().get(1).copied().unwrap_or(0), |tied| tied.width)
+        let own = || {
+            let numbers = if self.values.datum_type() == DatumType::U8 { 2 } else { 1 };
+            numbers * self.values.shape().get(1).copied().unwrap_or(0)
+        };
+        self.tied.map_or_else(own, |tied| tied.width)
     }
 
     /// How many bytes the numbers have, where no layer has them already.
@@ -123,7 +135,8 @@ impl Table {
                 Values::Int8(self.values.values(), self.scales.as_ref().map_or(&[], |scales| scales.values()))
             }
             WeightFormat::F16 => Values::F16(self.values.bits()),
-            WeightFormat::F32 | WeightFormat::Bf16 | WeightFormat::Q4 => Values::F32(self.values.values()),
+            WeightFormat::Q4 => Values::Q4(self.values.values(), self.scales.as_ref().map_or(&[], Weights::bits)),
+            WeightFormat::F32 | WeightFormat::Bf16 => Values::F32(self.values.values()),
         };
         Rows { width: self.width(), values }
     }
@@ -135,8 +148,14 @@ impl Table {
             None => {
                 counted
                     && self.values.shape().len() == 2
-                    && matches!(self.values.datum_type(), DatumType::F32 | DatumType::F16 | DatumType::I8)
-                    && (self.format() == WeightFormat::Int8) == self.scales.is_some()
+                    && match self.values.datum_type() {
+                        DatumType::F32 | DatumType::F16 => self.scales.is_none(),
+                        DatumType::I8 => self.scales.is_some(),
+                        DatumType::U8 => {
+                            self.scales.as_ref().is_some_and(|scales| scales.datum_type() == DatumType::F16)
+                        }
+                        _ => false,
+                    }
             }
         }
     }
