@@ -15,7 +15,7 @@ use emberlite::store::{Location, S3Settings, Store};
 use emberlite::telemetry::cold_start;
 use emberlite_cli::pack::{self, Report, Request};
 use emberlite_cli::prune;
-use emberlite_cli::quantize::Scheme;
+use emberlite_cli::quantize::{RangeMethod, Scheme, Smooth};
 use emberlite_cli::recipe::Recipe;
 use emberlite_cli::texts::TextFile;
 use emberlite_cli::{inspect, push, serve};
@@ -89,6 +89,18 @@ struct Texts {
     /// sentences]
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
+    /// How the fixed ranges of int8-static are found: min-max, entropy, percentile or percentile=99.9 [default:
+    /// percentile=99.99]
+    #[arg(long, value_name = "METHOD")]
+    range: Option<RangeMethod>,
+    /// Divide the inputs of layers by what their weights are multiplied with, so that outliers cost less: by how much is
+    /// searched, or said as an exponent from 0 to 1 [default: only with q4-awq]
+    #[arg(long, value_name = "EXPONENT", num_args = 0..=1, default_missing_value = "true")]
+    smooth: Option<Smooth>,
+    /// What the model may lose with --quantize auto: 1 - cosine, or for a language model the divergence of its
+    /// predictions [default: 0.01]
+    #[arg(long, value_name = "LOSS")]
+    budget: Option<f64>,
     /// The text that a language model's perplexity is measured on, before and after [default: the calibration's]
     #[arg(long, value_name = "FILE")]
     perplexity: Option<PathBuf>,
@@ -118,6 +130,9 @@ impl Texts {
         let quantize = &mut recipe.quantize;
         quantize.calibration = file(self.calibration).or(quantize.calibration.take());
         quantize.scheme = self.quantize.or(quantize.scheme);
+        quantize.range = self.range.or(quantize.range);
+        quantize.smooth = self.smooth.or(quantize.smooth);
+        quantize.budget = self.budget.or(quantize.budget);
         if !self.keep.is_empty() {
             quantize.keep = self.keep;
         }

@@ -3,19 +3,28 @@
 mod agreement;
 mod apply;
 mod gptq;
+mod groups;
+mod histogram;
 mod keep;
+mod layer_loss;
+mod mixed;
 mod moments;
 mod observe;
 mod parallel;
 mod q4;
+mod range;
 mod scheme;
 mod sensitivity;
+mod smooth;
+mod static_range;
+mod statistics;
 mod ties;
+mod triangle;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
-use emberlite::ops::{Embedding, Linear, Q4Blocks, Table, WeightFormat};
+use emberlite::ops::{Embedding, Linear, Table, WeightFormat};
 use tract_core::internal::{StaticName, TractResult, TypedModelPatch, TypedNode, TypedOp, format_err};
 use tract_core::prelude::TypedModel;
 use tract_core::transform::ModelTransform;
@@ -23,10 +32,13 @@ use tract_core::transform::ModelTransform;
 pub use agreement::{Measure, rounded};
 pub use apply::Quantizer;
 pub use keep::Keep;
+pub use mixed::mixed;
 pub use moments::Moments;
-pub use observe::Observations;
+pub use observe::{Notes, observe};
+pub use range::RangeMethod;
 pub use scheme::Scheme;
 pub use sensitivity::Probe;
+pub use smooth::Smooth;
 use ties::Ties;
 
 /// The next higher precision: of a layer that is kept, or that has no form in `format`.
@@ -82,45 +94,27 @@ impl ModelTransform for Quantize {
     }
 }
 
-/// Gives the linear layers that are named these weights of 4 bits.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rounded(pub BTreeMap<String, Q4Blocks>);
-
-impl Rounded {
-    /// A copy of the model with these weights.
-    ///
-    /// # Errors
-    /// Weights of another size, or a patch that tract refuses.
-    pub fn applied(&self, model: &TypedModel) -> Result<TypedModel> {
-        let mut rounded = model.clone();
-        self.transform(&mut rounded).map_err(|error| anyhow!("rounding the weights failed: {error:#}"))?;
-        Ok(rounded)
-    }
-}
-
-impl ModelTransform for Rounded {
-    fn name(&self) -> StaticName {
-        "rounded".into()
-    }
-
-    fn transform(&self, model: &mut TypedModel) -> TractResult<()> {
-        let ties = Ties::of(model);
+/// A copy of the model with other operators for the nodes that are named, whose inputs and names stay; embeddings that were
+/// tied to layers are tied to the new ones.
+fn replaced(model: &TypedModel, mut ops: BTreeMap<String, Box<dyn TypedOp>>) -> Result<TypedModel> {
+    let ties = Ties::of(model);
+    let mut model = model.clone();
+    let mut replace = |model: &mut TypedModel| -> TractResult<()> {
         for id in 0..model.nodes().len() {
             let node = model.node(id);
-            let Some((linear, blocks)) = node.op_as::<Linear>().zip(self.0.get(&node.name)) else { continue };
-            let rounded = Linear::from_q4(blocks, Some(linear.bias()));
-            let mut rounded = rounded.map_err(|reason| format_err!("{}: {reason}", node.name))?;
-            if let Some(activation) = linear.activation() {
-                rounded = rounded.with_activation(activation);
-            }
-            if linear.has_residual() {
-                rounded = rounded.with_residual();
-            }
-            TypedModelPatch::replace_single_op(model, node, &node.inputs, rounded)?.apply(model)?;
+            let Some(op) = ops.remove(&node.name) else { continue };
+            TypedModelPatch::replace_single_op(model, node, &node.inputs, op)?.apply(model)?;
         }
-        ties.restore(model)?;
         model.compact()
-    }
+    };
+    let done = replace(&mut model).and_then(|()| ties.restore(&mut model)).and_then(|()| model.compact());
+    done.map_err(|error| anyhow!("replacing layers failed: {error:#}"))?;
+    Ok(model)
+}
+
+/// A copy of the model with other linear layers for those that are named.
+fn with_linears(model: &TypedModel, layers: BTreeMap<String, Linear>) -> Result<TypedModel> {
+    replaced(model, layers.into_iter().map(|(name, linear)| (name, Box::new(linear) as Box<dyn TypedOp>)).collect())
 }
 
 /// The node's operator in another format; none if it has no weights.
@@ -132,12 +126,10 @@ fn in_format(node: &TypedNode, format: WeightFormat) -> TractResult<Option<Box<d
         return Ok(Some(Box::new(quantized)));
     }
     let Some(embedding) = node.op_as::<Embedding>() else { return Ok(None) };
-    let table_format = match format {
-        WeightFormat::Bf16 => WeightFormat::F16,
-        WeightFormat::Q4 => WeightFormat::Int8,
-        format => format,
+    let table = |table: &Table| {
+        let other = if format == WeightFormat::Bf16 { WeightFormat::F16 } else { higher(format) };
+        table.with_format(format).or_else(|_| table.with_format(other)).map_err(failed)
     };
-    let table = |table: &Table| table.with_format(table_format).map_err(failed);
     let tables = embedding.tables().iter().map(|(values, lookup)| Ok((table(values)?, *lookup)));
     let quantized = Embedding::new(tables.collect::<TractResult<_>>()?).map_err(failed)?;
     Ok(Some(Box::new(quantized.with_factor(embedding.factor()))))

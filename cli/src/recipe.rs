@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::pack;
 use crate::prune::Step;
-use crate::quantize::Scheme;
+use crate::quantize::{RangeMethod, Scheme, Smooth};
 use crate::texts::TextFile;
 
 /// The file that makes a folder a recipe.
@@ -88,7 +88,7 @@ pub struct TextSettings {
 }
 
 /// How the weights of a model of texts are written down.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QuantizeSettings {
     /// The format; by default int8, and q4 for a language model.
@@ -98,6 +98,16 @@ pub struct QuantizeSettings {
     pub keep: Vec<String>,
     /// Texts to calibrate with, and to measure the loss on; there are built-in ones.
     pub calibration: Option<TextFile>,
+    /// How the fixed ranges of int8-static are found.
+    pub range: Option<RangeMethod>,
+    /// Whether and how far inputs are divided by what weights are multiplied with.
+    pub smooth: Option<Smooth>,
+    /// The most that the whole model may lose with the scheme auto: 1 - cosine, or for a language model the divergence of
+    /// its predictions.
+    pub budget: Option<f64>,
+    /// Formats of layers, by patterns of their names; they go before the scheme.
+    #[serde(default)]
+    pub formats: BTreeMap<String, WeightFormat>,
 }
 
 impl QuantizeSettings {
@@ -163,6 +173,10 @@ impl Recipe {
             ("quantize", self.quantize.format().is_some() && self.quantize.scheme.is_some()),
             ("keep", !self.quantize.keep.is_empty()),
             ("calibration", self.quantize.calibration.is_some()),
+            ("range", self.quantize.range.is_some()),
+            ("smooth", self.quantize.smooth.is_some()),
+            ("budget", self.quantize.budget.is_some()),
+            ("formats", !self.quantize.formats.is_empty()),
             ("vocabulary", self.vocabulary.is_some()),
             ("perplexity", self.perplexity.is_some()),
         ];

@@ -124,12 +124,15 @@ impl<'a> Quantized<'a> {
 
 impl fmt::Display for Quantized<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Quantization { scheme, kept, layers, agreement, calibration } = self.quantization;
+        let Quantization { scheme, method, kept, layers, agreement, calibration } = self.quantization;
         let Agreement { texts, isa, cosine, labels, max_abs_difference } = agreement;
         let speaks = self.task == Task::Generate;
         write!(f, "  weights  {scheme:?}")?;
+        if let Some(method) = method {
+            write!(f, " ({method})")?;
+        }
         if let Some(text) = calibration {
-            write!(f, " rounded to fit {text}")?;
+            write!(f, " calibrated on {text}")?;
         }
         let what = if speaks { "tokens" } else { "texts" };
         write!(f, ", against the source on {texts} {what} with {isa}: ")?;

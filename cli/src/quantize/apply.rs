@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use emberlite::model::{Agreement, Quantization, QuantizedLayer};
-use emberlite::ops::{Embedding, Q4Blocks, WeightFormat};
+use emberlite::ops::{Embedding, Linear, Q4Blocks, WeightFormat};
 use tract_core::prelude::{TypedModel, TypedNode};
 
-use super::{Keep, Quantize, Rounded, Scheme, format_of, gptq, higher, layers, sensitivity};
+use super::gptq::{Rounding, linear};
+use super::mixed::Mixing;
+use super::smooth::{Smoothing, absorb, smoothed};
+use super::{Keep, Quantize, Scheme, Smooth, format_of, higher, layers, sensitivity, static_range, with_linears};
 use crate::calibrate::Calibration;
 use crate::progress::Progress;
 use crate::recipe::QuantizeSettings;
 
 /// The layer that makes logits; with the embeddings the one that 4 bits cost most.
 const HEAD: &str = "lm_head";
+/// The loss that the scheme `auto` stays within where nothing is said.
+const BUDGET: f64 = 0.01;
 
 /// What quantizes a model, and with what help.
 pub struct Quantizer<'a> {
@@ -38,6 +43,7 @@ impl Quantizer<'_> {
     /// # Errors
     /// A pattern that fits no layer, settings that don't go together, or a model that fails.
     pub fn apply(&self, model: &TypedModel) -> Result<Option<(TypedModel, Quantization)>> {
+        self.scheme.check(self.settings)?;
         let Some(format) = self.scheme.format() else { return Ok(None) };
         let layers = layers(model);
         if layers.is_empty() {
@@ -45,16 +51,58 @@ impl Quantizer<'_> {
         }
         let errors = self.errors(model, &layers, format)?;
         let kept = Keep::new(self.settings.keep.clone()).choose(&layers, &errors)?;
-        let formats = self.formats(model, &layers, format, &kept);
-        let quantized = self.quantized(model, &formats)?;
+        let mut formats = self.formats(model, &layers, format, &kept);
+        let mut quantized = None;
+        if self.scheme == Scheme::Auto {
+            let fixed = kept.iter().map(|layer| (layer.clone(), WeightFormat::F16)).collect();
+            let budget = self.settings.budget.unwrap_or(BUDGET);
+            let mixing = Mixing { quantizer: self, candidates: &Mixing::CANDIDATES, fixed: &fixed, max_loss: budget };
+            let (chosen, model) = mixing.choose(model)?;
+            (formats, quantized) = (chosen, Some(model));
+        }
+        self.name_formats(&layers, &mut formats)?;
+        let quantized = match quantized.filter(|_| self.settings.formats.is_empty()) {
+            Some(quantized) => quantized,
+            None => self.quantized(model, &formats)?,
+        };
         let quantization = Quantization {
             scheme: format,
-            calibration: self.scheme.is_calibrated().then(|| self.calibration.name().to_owned()),
+            method: self.method(&quantized),
+            calibration: self.is_calibrated().then(|| self.calibration.name().to_owned()),
             kept,
             layers: account(&quantized, &errors),
             agreement: Agreement::default(),
         };
         Ok(Some((quantized, quantization)))
+    }
+
+    /// How inputs are smoothed.
+    fn smooth(&self) -> Smooth {
+        self.settings.smooth.unwrap_or_else(|| self.scheme.smooth())
+    }
+
+    fn is_calibrated(&self) -> bool {
+        self.scheme.is_fitted() || self.scheme == Scheme::Int8Static || self.smooth() != Smooth::Off
+    }
+
+    /// What the formats alone don't tell.
+    fn method(&self, quantized: &TypedModel) -> Option<String> {
+        let mut parts = match self.scheme {
+            Scheme::Int8Static => {
+                let (fixed, all) = static_range::count(quantized);
+                vec![format!("static, {}, in {fixed} of {all} layers", self.settings.range.unwrap_or_default())]
+            }
+            Scheme::Auto => vec![format!("auto, budget {}", self.settings.budget.unwrap_or(BUDGET))],
+            Scheme::Q4Calibrated => vec!["gptq".to_owned()],
+            Scheme::Q4Awq => vec!["awq".to_owned()],
+            Scheme::None | Scheme::Int8 | Scheme::F16 | Scheme::Bf16 | Scheme::Q4 => Vec::new(),
+        };
+        match self.settings.smooth {
+            Some(Smooth::Searched) => parts.push("smooth".to_owned()),
+            Some(Smooth::Exponent(exponent)) => parts.push(format!("smooth {exponent}")),
+            Some(Smooth::Off) | None => {}
+        }
+        (!parts.is_empty()).then(|| parts.join(", "))
     }
 
     /// What int8 costs each layer; nothing is measured for other formats.
@@ -85,20 +133,68 @@ impl Quantizer<'_> {
         layers.iter().map(of).collect()
     }
 
-    /// The model with its layers in these formats.
-    fn quantized(&self, model: &TypedModel, formats: &BTreeMap<String, WeightFormat>) -> Result<TypedModel> {
-        let has_4_bits = |layer: &String| formats.get(layer) == Some(&WeightFormat::Q4);
-        let mut blocks: BTreeMap<String, Q4Blocks> = self.given.clone();
-        blocks.retain(|layer, _| has_4_bits(layer));
-        if self.scheme.is_calibrated() {
-            let free: Vec<String> =
-                formats.keys().filter(|layer| has_4_bits(layer) && !blocks.contains_key(*layer)).cloned().collect();
-            blocks.extend(gptq::rounded(model, &free, self.calibration, self.progress)?);
+    /// Gives the layers that the settings name with a format this one.
+    fn name_formats(&self, layers: &[String], formats: &mut BTreeMap<String, WeightFormat>) -> Result<()> {
+        for (pattern, format) in &self.settings.formats {
+            ensure!(pattern != "auto", "a format is for layers by their names: auto is none");
+            let named = Keep::new(vec![pattern.clone()]).choose(layers, &BTreeMap::new())?;
+            formats.extend(named.into_iter().map(|layer| (layer, *format)));
         }
-        self.progress.step("quantizing the weights");
-        let others: BTreeMap<_, _> =
-            formats.iter().filter(|(layer, _)| !blocks.contains_key(*layer)).map(|(l, f)| (l.clone(), *f)).collect();
-        Quantize(others).applied(&Rounded(blocks).applied(model)?)
+        Ok(())
+    }
+
+    /// The model with its layers in these formats.
+    pub(super) fn quantized(&self, model: &TypedModel, formats: &BTreeMap<String, WeightFormat>) -> Result<TypedModel> {
+        let mut quantized = self.rounded(model, formats, |rounding, quantized| rounding.in_stages(quantized))?;
+        if self.scheme == Scheme::Int8Static {
+            let method = self.settings.range.unwrap_or_default();
+            quantized = static_range::fixed(&quantized, method, self.calibration, self.progress)?;
+        }
+        absorb(&quantized)
+    }
+
+    /// The model with its layers in these formats, each rounded as if it were the only one.
+    pub(super) fn independently(
+        &self,
+        model: &TypedModel,
+        formats: &BTreeMap<String, WeightFormat>,
+    ) -> Result<TypedModel> {
+        self.rounded(model, formats, |rounding, quantized| with_linears(&quantized, rounding.at_once()?))
+    }
+
+    fn rounded(
+        &self,
+        model: &TypedModel,
+        formats: &BTreeMap<String, WeightFormat>,
+        fit: impl Fn(&Rounding<'_>, TypedModel) -> Result<TypedModel>,
+    ) -> Result<TypedModel> {
+        let (calibration, progress) = (self.calibration, self.progress);
+        let has_4_bits = |layer: &String| formats.get(layer) == Some(&WeightFormat::Q4);
+        let mut ops: BTreeMap<String, Linear> = BTreeMap::new();
+        for (layer, blocks) in self.given.iter().filter(|(layer, _)| has_4_bits(layer)) {
+            let old = linear(model, layer)?;
+            let same = Linear::from_q4(blocks, Some(old.bias())).map_err(|reason| anyhow!("{layer}: {reason}"))?;
+            ops.insert(layer.clone(), same.like(old));
+        }
+        let open = formats.iter().filter(|(layer, _)| !ops.contains_key(*layer));
+        let open: BTreeMap<String, WeightFormat> = open.map(|(layer, format)| (layer.clone(), *format)).collect();
+        let fixed = self.scheme == Scheme::Int8Static;
+        let smoothing = Smoothing { model, formats: &open, smooth: self.smooth(), fixed };
+        let factors = smoothing.factors(calibration, progress)?;
+        let fits = |layer: &&String| self.scheme.is_fitted() && has_4_bits(layer) && linear(model, layer).is_ok();
+        let fitted: Vec<String> = open.keys().filter(fits).cloned().collect();
+        progress.step("quantizing the weights");
+        for (layer, factors) in factors.iter().filter(|(layer, _)| !fitted.contains(layer)) {
+            let smooth = smoothed(linear(model, layer)?, factors, open[layer]);
+            ops.insert(layer.clone(), smooth.map_err(|reason| anyhow!("{layer}: {reason}"))?);
+        }
+        let others = open.iter().filter(|(layer, _)| !ops.contains_key(*layer) && !fitted.contains(layer));
+        let others = Quantize(others.map(|(layer, format)| (layer.clone(), *format)).collect());
+        let quantized = with_linears(&others.applied(model)?, ops)?;
+        if fitted.is_empty() {
+            return Ok(quantized);
+        }
+        fit(&Rounding { model, layers: &fitted, factors: &factors, calibration, progress }, quantized)
     }
 }
 

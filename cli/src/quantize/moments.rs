@@ -1,23 +1,50 @@
 //! What the inputs of a layer are like: the sums of the products of any two of them.
 
 use tract_core::internal::tract_ndarray::linalg::general_mat_mul;
-use tract_core::internal::tract_ndarray::{Array2, ArrayView2};
+use tract_core::internal::tract_ndarray::{Array2, ArrayView2, Axis};
+
+use super::observe::Notes;
+use super::triangle;
 
 /// What is added to the diagonal, as a part of its mean, so that no input counts for nothing.
 const DAMPING: f64 = 0.01;
 
-/// Second moments of a layer's inputs.
+/// Second moments of a layer's inputs, and those with the inputs that it had before other layers were quantized.
 #[derive(Clone, Debug)]
 pub struct Moments {
     /// `[inputs, inputs]`
     products: Array2<f32>,
-    rows: usize,
+    /// `[inputs before, inputs]`, where they differ.
+    crossed: Option<Array2<f32>>,
+}
+
+impl Notes for Moments {
+    /// Of a layer with so many inputs, of which none was seen.
+    fn new(inputs: usize) -> Self {
+        Self { products: Array2::zeros((inputs, inputs)), crossed: None }
+    }
+
+    /// Adds rows of inputs, one after the other; what is left of a whole row is not counted.
+    fn add(&mut self, rows: &[f32]) {
+        let width = self.width();
+        let count = rows.len() / width.max(1);
+        let Ok(rows) = ArrayView2::from_shape((count, width), &rows[..count * width]) else { return };
+        general_mat_mul(1.0, &rows.t(), &rows, 1.0, &mut self.products);
+    }
 }
 
 impl Moments {
-    /// Of a layer with so many inputs, of which none was seen.
-    pub fn new(inputs: usize) -> Self {
-        Self { products: Array2::zeros((inputs, inputs)), rows: 0 }
+    /// Of rows of inputs, and of what the same rows were before other layers were quantized.
+    ///
+    /// # Errors
+    /// Rows that are not as many.
+    pub fn between(before: &[f32], after: &[f32], width: usize) -> Result<Self, String> {
+        let mut moments = Self::new(width);
+        moments.add(after);
+        let shape = (after.len() / width.max(1), width);
+        let rows = |numbers| ArrayView2::from_shape(shape, numbers).map_err(|error| error.to_string());
+        moments.crossed = Some(rows(before)?.t().dot(&rows(after)?));
+        Ok(moments)
     }
 
     /// How many inputs there are.
@@ -25,102 +52,85 @@ impl Moments {
         self.products.nrows()
     }
 
-    /// How many rows were seen.
-    pub fn rows(&self) -> usize {
-        self.rows
+    /// Those of the same inputs, each multiplied with its factor.
+    pub fn multiplied(&self, factors: &[f32]) -> Self {
+        let scaled = |products: &Array2<f32>| {
+            let mut products = products.clone();
+            for (mut row, factor) in products.axis_iter_mut(Axis(0)).zip(factors) {
+                row.iter_mut().zip(factors).for_each(|(product, other)| *product *= factor * other);
+            }
+            products
+        };
+        Self { products: scaled(&self.products), crossed: self.crossed.as_ref().map(scaled) }
     }
 
-    /// Adds rows of inputs, one after the other; what is left of a whole row is not counted.
-    pub fn add(&mut self, rows: &[f32]) {
-        let width = self.width();
-        let count = rows.len() / width.max(1);
-        let Ok(rows) = ArrayView2::from_shape((count, width), &rows[..count * width]) else { return };
-        general_mat_mul(1.0, &rows.t(), &rows, 1.0, &mut self.products);
-        self.rows += count;
+    /// The moments with the damping on the diagonal, `[inputs, inputs]`: `e M e^T` is what the errors `e` of an output's
+    /// weights cost.
+    pub(super) fn damped(&self) -> Array2<f32> {
+        damped(&self.products, self.damping())
     }
 
-    /// How much an error of each input's weight costs by itself.
-    pub fn diagonal(&self) -> Vec<f32> {
-        let damping = self.damping();
-        self.products.diag().iter().map(|square| (f64::from(*square) + damping) as f32).collect()
-    }
-
-    fn damping(&self) -> f64 {
+    fn damping(&self) -> f32 {
         let mean =
             self.products.diag().iter().map(|square| f64::from(*square)).sum::<f64>() / self.width().max(1) as f64;
-        if mean > 0.0 { DAMPING * mean } else { 1.0 }
+        if mean > 0.0 { (DAMPING * mean) as f32 } else { 1.0 }
     }
 
-    /// The upper triangle `U` with `U^T U` the inverse of the moments, `[inputs, inputs]`: how the error of an input's
-    /// weight is made up for by those that follow.
-    pub fn correction(&self) -> Vec<f32> {
+    /// The upper triangle `U` with `U^T U` the inverse of the damped moments: how the error of an input's weight is made
+    /// up for by those that follow.
+    pub(super) fn correction(&self) -> Array2<f32> {
         let n = self.width();
         // The moments turned about: their lower triangular root is, turned back, an upper one.
-        let mut root: Vec<f64> = self.products.iter().map(|product| f64::from(*product)).collect();
-        root.reverse();
-        let damping = self.damping();
-        (0..n).for_each(|at| root[at * n + at] += damping);
-        decompose(&mut root, n);
-        let inverse = inverted(&root, n);
-        inverse.into_iter().rev().map(|number| number as f32).collect()
+        let damped = self.damped();
+        let turned = Array2::from_shape_fn((n, n), |(row, column)| f64::from(damped[(n - 1 - row, n - 1 - column)]));
+        let inverse = triangle::inverse(&triangle::root(turned));
+        Array2::from_shape_fn((n, n), |(row, column)| inverse[(n - 1 - row, n - 1 - column)] as f32)
+    }
+
+    /// The weights that make of the inputs as they are now what `weight`, `[outputs, inputs]`, made of them before.
+    pub(super) fn adapted(&self, weight: Array2<f32>, correction: &Array2<f32>) -> Array2<f32> {
+        match &self.crossed {
+            None => weight,
+            Some(crossed) => weight.dot(&damped(crossed, self.damping())).dot(&correction.t()).dot(correction),
+        }
     }
 }
 
-/// Cholesky: a positive definite matrix becomes the lower triangle `L` with `L L^T` what it was.
-fn decompose(matrix: &mut [f64], n: usize) {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    for row in 0..n {
-        let (above, rest) = matrix.split_at_mut(row * n);
-        let own = &mut rest[..n];
-        for column in 0..row {
-            let other = &above[column * n..(column + 1) * n];
-            own[column] = (own[column] - dot(&own[..column], &other[..column])) / other[column];
-        }
-        let left = own[row] - dot(&own[..row], &own[..row]);
-        own[row] = left.max(f64::MIN_POSITIVE).sqrt();
-        own[row + 1..].fill(0.0);
-    }
-}
-
-/// The inverse of a lower triangle, which is one too.
-fn inverted(lower: &[f64], n: usize) -> Vec<f64> {
-    let mut inverse = vec![0.0; n * n];
-    for row in 0..n {
-        let (above, rest) = inverse.split_at_mut(row * n);
-        let own = &mut rest[..n];
-        for (column, factor) in lower[row * n..row * n + row].iter().enumerate() {
-            let other = &above[column * n..=column * n + column];
-            own.iter_mut().zip(other).for_each(|(own, other)| *own -= factor * other);
-        }
-        let diagonal = lower[row * n + row];
-        own[row] = 1.0;
-        own[..=row].iter_mut().for_each(|number| *number /= diagonal);
-    }
-    inverse
+fn damped(products: &Array2<f32>, damping: f32) -> Array2<f32> {
+    let mut damped = products.clone();
+    damped.diag_mut().iter_mut().for_each(|square| *square += damping);
+    damped
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn numbers(seed: u64, count: usize) -> Vec<f32> {
+        let mut random = fastrand::Rng::with_seed(seed);
+        (0..count).map(|_| random.f32() - 0.4).collect()
+    }
+
     #[test]
     fn the_correction_is_a_root_of_the_inverse() {
-        let n = 17;
-        let mut random = fastrand::Rng::with_seed(2);
+        let n = 60;
         let mut moments = Moments::new(n);
-        moments.add(&(0..60 * n).map(|_| random.f32() - 0.4).collect::<Vec<_>>());
+        moments.add(&numbers(2, 90 * n));
         let upper = moments.correction();
-        let at = |row: usize, column: usize| f64::from(upper[row * n + column]);
-        let whole = |row: usize, column: usize| {
-            f64::from(moments.products[(row, column)]) + if row == column { moments.damping() } else { 0.0 }
-        };
-        for row in 0..n {
-            assert!((0..row).all(|column| at(row, column) == 0.0));
-            for column in 0..n {
-                let inverse = |a: usize, b: usize| (0..n).map(|k| at(k, a) * at(k, b)).sum::<f64>();
-                let one: f64 = (0..n).map(|k| inverse(row, k) * whole(k, column)).sum();
-                assert!((one - f64::from(u8::from(row == column))).abs() < 1e-4, "{row} {column}: {one}");
-            }
-        }
+        assert!(upper.indexed_iter().all(|((row, column), number)| column >= row || *number == 0.0));
+        let one = upper.t().dot(&upper).dot(&moments.damped());
+        let apart = (one - Array2::<f32>::eye(n)).iter().map(|x| x.abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-3, "{apart}");
+    }
+
+    #[test]
+    fn adapted_weights_make_good_for_what_happened_to_the_inputs() {
+        let (n, rows) = (8, 200);
+        let before = numbers(3, rows * n);
+        let after: Vec<f32> = before.iter().enumerate().map(|(at, x)| if at % n == 5 { 0.5 * x } else { *x }).collect();
+        let moments = Moments::between(&before, &after, n).unwrap();
+        let adapted = moments.adapted(Array2::ones((1, n)), &moments.correction());
+        assert!((adapted[(0, 5)] - 2.0).abs() < 0.15 && (adapted[(0, 4)] - 1.0).abs() < 0.05, "{adapted}");
+        assert!(Moments::between(&before[n..], &after, n).is_err());
     }
 }

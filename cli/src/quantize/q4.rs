@@ -1,10 +1,14 @@
-//! Rounding to 4 bits in blocks of 32 that makes good for its own errors, as GPTQ does (Frantar et al. 2022).
+//! Rounding to 4 bits in blocks of 32 that makes good for its own errors.
 //!
 //! What a layer's inputs look like tells how much each weight's error costs, and how the weights that are rounded later
-//! can make up for it.
+//! can make up for it (GPTQ, Frantar et al. 2022). What was rounded is then gone over again: each scale becomes the best
+//! one for its block's whole numbers, and each whole number moves to where the error of the layer's outputs is least,
+//! until none moves. A step of either kind is taken only where the error shrinks.
 
 use emberlite::ops::Q4Blocks;
 use half::f16;
+use tract_core::internal::tract_ndarray::linalg::general_mat_mul;
+use tract_core::internal::tract_ndarray::{Array2, ArrayView2, ArrayViewMut1, Axis, s};
 
 use super::moments::Moments;
 
@@ -13,51 +17,149 @@ const BLOCK: usize = 32;
 /// The least whole number; the greatest is 7.
 const LEAST: f32 = -8.0;
 /// Parts of the greatest weight that are tried as 8 steps of the scale, in hundredths.
-const STEPS: std::ops::RangeInclusive<u16> = 70..=120;
+const STEPS: std::ops::RangeInclusive<u16> = 60..=120;
 /// How far apart they are.
 const STRIDE: usize = 2;
+/// How often what was rounded is gone over again at most.
+const SWEEPS: usize = 8;
 
 /// Rounds `weight`, `[outputs, inputs]` in row-major order, for inputs with these moments.
 ///
 /// # Errors
 /// Moments of another width.
 pub(super) fn rounded(weight: &[f32], outputs: usize, inputs: usize, moments: &Moments) -> Result<Q4Blocks, String> {
-    if moments.width() != inputs || weight.len() != outputs * inputs {
+    let mismatch = |_| format!("{} weights are no layer from {inputs} to {outputs}", weight.len());
+    let weight = ArrayView2::from_shape((outputs, inputs), weight).map_err(mismatch)?;
+    if moments.width() != inputs {
         return Err(format!("a layer from {inputs} to {outputs} was observed as one of {} inputs", moments.width()));
     }
     let correction = moments.correction();
-    let weights = moments.diagonal();
-    let blocks = inputs.div_ceil(BLOCK);
-    let mut rounded = Q4Blocks {
-        outputs,
-        inputs,
-        scales: Vec::with_capacity(outputs * blocks),
-        values: Vec::with_capacity(outputs * inputs),
-    };
-    for row in weight.chunks_exact(inputs.max(1)) {
-        round_row(row.to_vec(), &correction, &weights, &mut rounded);
-    }
-    Ok(rounded)
+    let wanted = moments.adapted(weight.to_owned(), &correction);
+    let moments = moments.damped();
+    let mut rounding = Rounding::new(outputs, inputs);
+    rounding.round(wanted.clone(), &correction, &moments);
+    rounding.refine(&wanted, &moments);
+    Ok(rounding.into_blocks())
 }
 
-/// Rounds a row from left to right; what is left of it makes up for each error.
-fn round_row(mut row: Vec<f32>, correction: &[f32], weights: &[f32], rounded: &mut Q4Blocks) {
-    let inputs = row.len();
-    for start in (0..inputs).step_by(BLOCK) {
-        let end = inputs.min(start + BLOCK);
-        let scale = best_scale(&row[start..end], &weights[start..end]);
-        rounded.scales.push(scale);
-        let scale = scale.to_f32();
-        for input in start..end {
-            let whole = whole(row[input], scale);
-            rounded.values.push((whole - LEAST) as u8);
-            let factors = &correction[input * inputs + input..(input + 1) * inputs];
-            let error = (row[input] - whole * scale) / factors[0];
-            for (later, factor) in row[input + 1..].iter_mut().zip(&factors[1..]) {
-                *later -= error * factor;
+/// Weights of 4 bits in the making.
+struct Rounding {
+    /// `[outputs, inputs]`, whole numbers from -8 to 7.
+    whole: Array2<f32>,
+    /// `[outputs, inputs / 32]`, numbers of half precision.
+    scales: Array2<f32>,
+}
+
+impl Rounding {
+    fn new(outputs: usize, inputs: usize) -> Self {
+        Self { whole: Array2::zeros((outputs, inputs)), scales: Array2::zeros((outputs, inputs.div_ceil(BLOCK))) }
+    }
+
+    /// Rounds from left to right; what is left of each output's weights makes up for each error.
+    fn round(&mut self, mut weight: Array2<f32>, correction: &Array2<f32>, moments: &Array2<f32>) {
+        let (outputs, inputs) = weight.dim();
+        for (block, start) in (0..inputs).step_by(BLOCK).enumerate() {
+            let end = inputs.min(start + BLOCK);
+            let costs: Vec<f32> = (start..end).map(|input| moments[(input, input)]).collect();
+            let mut errors = Array2::<f32>::zeros((outputs, end - start));
+            for output in 0..outputs {
+                let mut row = weight.slice(s![output, start..end]).to_vec();
+                let scale = best_scale(&row, &costs);
+                self.scales[(output, block)] = scale;
+                for at in 0..row.len() {
+                    let whole = whole(row[at], scale);
+                    self.whole[(output, start + at)] = whole;
+                    let error = (row[at] - whole * scale) / correction[(start + at, start + at)];
+                    errors[(output, at)] = error;
+                    for (later, weight) in row.iter_mut().enumerate().skip(at + 1) {
+                        *weight -= error * correction[(start + at, start + later)];
+                    }
+                }
+            }
+            let mut rest = weight.slice_mut(s![.., end..]);
+            general_mat_mul(-1.0, &errors, &correction.slice(s![start..end, end..]), 1.0, &mut rest);
+        }
+    }
+
+    /// Goes over what was rounded, block by block, until nothing changes.
+    fn refine(&mut self, wanted: &Array2<f32>, moments: &Array2<f32>) {
+        let inputs = wanted.ncols();
+        // By output and input: half of how fast the error shrinks while the weight grows.
+        let mut slope = (wanted - &self.dense()).dot(moments);
+        for _ in 0..SWEEPS {
+            let mut changed = false;
+            for (block, start) in (0..inputs).step_by(BLOCK).enumerate() {
+                let end = inputs.min(start + BLOCK);
+                let own = moments.slice(s![start..end, start..end]);
+                let mut moved = Array2::<f32>::zeros((wanted.nrows(), end - start));
+                for (output, mut moved) in moved.axis_iter_mut(Axis(0)).enumerate() {
+                    let mut slope = slope.slice(s![output, start..end]).to_vec();
+                    let whole = self.whole.slice_mut(s![output, start..end]);
+                    let scale = &mut self.scales[(output, block)];
+                    changed |= refine_block(whole, scale, &mut slope, own, &mut moved);
+                }
+                general_mat_mul(-1.0, &moved, &moments.slice(s![start..end, ..]), 1.0, &mut slope);
+            }
+            if !changed {
+                break;
             }
         }
     }
+
+    /// The weights that they stand for.
+    fn dense(&self) -> Array2<f32> {
+        let number =
+            |(output, input): (usize, usize)| self.whole[(output, input)] * self.scales[(output, input / BLOCK)];
+        Array2::from_shape_fn(self.whole.dim(), number)
+    }
+
+    fn into_blocks(self) -> Q4Blocks {
+        let (outputs, inputs) = self.whole.dim();
+        let scales = self.scales.iter().map(|scale| f16::from_f32(*scale)).collect();
+        Q4Blocks { outputs, inputs, scales, values: self.whole.iter().map(|whole| (whole - LEAST) as u8).collect() }
+    }
+}
+
+/// Finds a better scale and better whole numbers for a block of an output's weights, and notes by how much its weights
+/// grew; tells whether there were any.
+fn refine_block(
+    mut whole: ArrayViewMut1<'_, f32>,
+    scale: &mut f32,
+    slope: &mut [f32],
+    moments: ArrayView2<'_, f32>,
+    moved: &mut ArrayViewMut1<'_, f32>,
+) -> bool {
+    let mut changed = false;
+    // What an error costs that grows as the block's whole numbers do.
+    let products = moments.dot(&whole);
+    let curve = products.dot(&whole);
+    let gain: f32 = whole.iter().zip(&*slope).map(|(whole, slope)| whole * slope).sum();
+    if curve > 0.0 {
+        let better = f16::from_f32(*scale + gain / curve).to_f32();
+        let growth = better - *scale;
+        if better.is_finite() && growth * (growth * curve - 2.0 * gain) < 0.0 {
+            slope.iter_mut().zip(&products).for_each(|(slope, product)| *slope -= growth * product);
+            moved.scaled_add(growth, &whole);
+            *scale = better;
+            changed = true;
+        }
+    }
+    if *scale == 0.0 {
+        return changed;
+    }
+    for at in 0..whole.len() {
+        let curve = moments[(at, at)];
+        let step = (slope[at] / curve / *scale).round();
+        let next = (whole[at] + step).clamp(LEAST, -LEAST - 1.0);
+        let growth = (next - whole[at]) * *scale;
+        if growth * (growth * curve - 2.0 * slope[at]) < 0.0 {
+            whole[at] = next;
+            moved[at] += growth;
+            slope.iter_mut().zip(moments.row(at)).for_each(|(slope, product)| *slope -= growth * product);
+            changed = true;
+        }
+    }
+    changed
 }
 
 /// The whole number that stands for a weight.
@@ -65,23 +167,23 @@ fn whole(weight: f32, scale: f32) -> f32 {
     if scale == 0.0 { 0.0 } else { (weight / scale).round().clamp(LEAST, -LEAST - 1.0) }
 }
 
-/// The scale with the least squared error, each weight's times what its input is like. The scale has the sign that gives
-/// the greatest weight the number -8.
-fn best_scale(block: &[f32], weights: &[f32]) -> f16 {
+/// The scale, of half precision, with the least squared error, each weight's times what it costs. It has the sign that
+/// gives the greatest weight the number -8.
+fn best_scale(block: &[f32], costs: &[f32]) -> f32 {
     let greatest =
         block.iter().copied().fold(0.0f32, |greatest, x| if x.abs() > greatest.abs() { x } else { greatest });
     let candidates = STEPS.step_by(STRIDE).map(|part| f16::from_f32(greatest * f32::from(part) / 100.0 / LEAST));
-    let error = |scale: &f16| -> f32 {
-        let scale = scale.to_f32();
-        let square = |(x, weight): (&f32, &f32)| weight * (x - whole(*x, scale) * scale).powi(2);
-        block.iter().zip(weights).map(square).sum()
+    let error = |scale: f32| -> f32 {
+        let square = |(x, cost): (&f32, &f32)| cost * (x - whole(*x, scale) * scale).powi(2);
+        block.iter().zip(costs).map(square).sum()
     };
-    let best = candidates.map(|scale| (error(&scale), scale)).min_by(|(a, _), (b, _)| a.total_cmp(b));
-    best.map_or(f16::ZERO, |(_, scale)| scale)
+    let candidates = candidates.map(f16::to_f32).map(|scale| (error(scale), scale));
+    candidates.min_by(|(a, _), (b, _)| a.total_cmp(b)).map_or(0.0, |(_, scale)| scale)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::observe::Notes;
     use super::*;
 
     /// The weights that blocks stand for, `[outputs, inputs]`.

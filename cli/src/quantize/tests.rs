@@ -1,12 +1,13 @@
 //! The transform on a graph: formats change, names and everything else stay.
 
 use emberlite::engine::Plan;
-use emberlite::ops::{Linear, Lookup, Pool, Pooling};
+use emberlite::ops::{Linear, Lookup, Norm, Pool, Pooling};
 use tract_core::internal::*;
 
 use super::*;
 use crate::calibrate::Calibration;
 use crate::progress::Progress;
+use crate::recipe::QuantizeSettings;
 
 /// Inputs to calibrate with, by themselves.
 struct Given {
@@ -84,7 +85,9 @@ fn named_layers_change_their_format_and_keep_their_names() {
 #[test]
 fn outputs_stay_near_those_of_the_source() {
     let expected = run(model());
-    for (format, tolerance) in [(WeightFormat::F16, 4e-3), (WeightFormat::Bf16, 3e-2), (WeightFormat::Int8, 1e-1)] {
+    let formats =
+        [(WeightFormat::F16, 4e-3), (WeightFormat::Bf16, 3e-2), (WeightFormat::Int8, 1e-1), (WeightFormat::Q4, 1.0)];
+    for (format, tolerance) in formats {
         let all = Quantize(layers(&model()).into_iter().map(|layer| (layer, format)).collect());
         let got = run(all.applied(&model()).unwrap());
         let largest = expected.iter().zip(&got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -118,4 +121,62 @@ fn a_layer_with_one_great_weight_costs_more_than_another() {
     let errors = errors.unwrap();
     assert_eq!((errors.len(), counted.get()), (done, done));
     assert!(errors.iter().all(|(layer, error)| layer == "spiky" || *error < errors["spiky"]), "{errors:?}");
+}
+
+/// Rows of 8, normed, to two layers in int8 with the same factors; `residual` tells whether the norm's rows are added too.
+fn normed(residual: bool) -> TypedModel {
+    let mut model = TypedModel::default();
+    let rows = model.symbols.sym("N").to_dim();
+    let x = model.add_source("x", f32::fact([rows, 8.to_dim()])).unwrap();
+    let norm = Norm::layer(&[1.5; 8], Some(&[0.25; 8]), 1e-5).unwrap();
+    let norm = model.wire_node("norm", norm, &[x]).unwrap()[0];
+    let factors: Vec<f32> = (1..=8).map(|i| i as f32 / 4.0).collect();
+    let mut outputs = Vec::new();
+    for name in ["left", "right"] {
+        let layer = linear(8, 8).with_format(WeightFormat::Int8).unwrap().with_factors(&factors).unwrap();
+        let (layer, inputs) = if residual { (layer.with_residual(), vec![norm; 2]) } else { (layer, vec![norm]) };
+        outputs.push(model.wire_node(name, layer, &inputs).unwrap()[0]);
+    }
+    model.select_output_outlets(&outputs).unwrap();
+    model
+}
+
+#[test]
+fn a_norm_takes_the_factors_that_all_its_readers_have() {
+    let numbers = |model: &TypedModel| {
+        let x: Vec<f32> = (0..40).map(|i| ((i * 29 % 31) as f32).sin()).collect();
+        let x = tensor1(&x).into_shape(&[5, 8]).unwrap();
+        Given { inputs: vec![vec![x]] }.outputs(model).unwrap().remove(0)
+    };
+    let layers = |model: &TypedModel| {
+        let factors = |node: &TypedNode| node.op_as::<Linear>().map(|linear| linear.factors().len());
+        model.nodes().iter().filter_map(factors).collect::<Vec<_>>()
+    };
+    let before = normed(false);
+    let after = smooth::absorb(&before).unwrap();
+    assert_eq!((layers(&before), layers(&after)), (vec![8, 8], vec![0, 0]));
+    for (before, after) in numbers(&before).iter().zip(numbers(&after)) {
+        assert!((before - after).abs() < 0.05, "{before} {after}");
+    }
+    assert_eq!(layers(&smooth::absorb(&normed(true)).unwrap()), [8, 8]);
+}
+
+#[test]
+fn fitted_layers_are_nearer_than_those_rounded_to_nearest() {
+    let model = model();
+    let given = Given { inputs: (0..64i64).map(|i| vec![tensor2(&[[i % 20, i * 7 % 20, i * 3 % 20]])]).collect() };
+    let reference = given.outputs(&model).unwrap();
+    let error = |scheme: Scheme| {
+        let (settings, none, progress) = (QuantizeSettings::default(), BTreeMap::new(), Progress::start("quantizing"));
+        let (calibration, settings) = (&given, &settings);
+        let quantizer =
+            Quantizer { scheme, settings, given: &none, layer_errors: true, calibration, progress: &progress };
+        let (quantized, account) = quantizer.apply(&model).unwrap().unwrap();
+        assert_eq!(account.layers.len(), 3);
+        given.distance(&reference, &given.outputs(&quantized).unwrap())
+    };
+    let [int8, fixed, nearest, aware, fitted] =
+        [Scheme::Int8, Scheme::Int8Static, Scheme::Q4, Scheme::Q4Awq, Scheme::Q4Calibrated].map(error);
+    assert!(int8 < 0.1 * nearest && fixed < 0.5 * nearest, "{int8} {fixed} {nearest}");
+    assert!(fitted < 0.9 * nearest && aware <= 1.05 * nearest, "{fitted} {aware} {nearest}");
 }

@@ -22,6 +22,11 @@ impl Ties {
         Self(model.nodes().iter().filter_map(tied).collect())
     }
 
+    /// Whether an embedding is tied to this layer.
+    pub(super) fn has_layer(&self, name: &str) -> bool {
+        self.0.iter().any(|(_, layer)| layer == name)
+    }
+
     /// Ties the embeddings to what the layers are now.
     pub(super) fn restore(self, model: &mut TypedModel) -> TractResult<()> {
         for (embedding, layer) in self.0 {

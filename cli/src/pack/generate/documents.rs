@@ -67,13 +67,13 @@ impl Documents {
         &self.calibration_name
     }
 
-    /// Runs a model over the texts to calibrate with.
+    /// Runs a model over the texts to calibrate with, its logits included, whose layer is to be observed too.
     pub(super) fn calibrate(&self, decoder: &Decoder, progress: &Progress) -> Result<()> {
         progress.count("reading the calibration text", self.calibration.len());
         for piece in &self.calibration {
             let mut sequence = decoder.sequence(CacheFormat::F32);
             for tokens in piece.chunks(STEP) {
-                decoder.run(&mut [Chunk { sequence: &mut sequence, tokens, want: Want::Nothing }])?;
+                decoder.run(&mut [Chunk { sequence: &mut sequence, tokens, want: Want::All }])?;
             }
             progress.advance();
         }

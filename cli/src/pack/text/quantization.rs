@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
 use emberlite::engine::Plan;
-use emberlite::model::{Agreement, Manifest};
+use emberlite::model::{Agreement, Manifest, Quantization};
 use emberlite::ops::WeightFormat;
 use tract_core::prelude::TypedModel;
 
@@ -56,7 +56,7 @@ impl Quantizing<'_> {
         let mut draft = Draft::new(draft.manifest, &quantized, draft.tokenizer)?;
         let agreement = self.agreement(&draft, measure)?;
         draft.warnings.extend(warning(&agreement, format));
-        draft.manifest.quantization = Some(emberlite::model::Quantization { agreement, ..account });
+        draft.manifest.quantization = Some(Quantization { agreement, ..account });
         Ok(draft)
     }
 
@@ -77,5 +77,9 @@ fn warning(agreement: &Agreement, format: WeightFormat) -> Option<String> {
     let cosine = agreement.cosine.map(|cosine| ("the mean cosine to the source", cosine.mean));
     let labels = agreement.labels.map(|labels| ("the part of texts that keep their labels", labels));
     let (what, value) = cosine.or(labels).filter(|(_, value)| *value < POOR)?;
-    Some(format!("{format:?} costs much here: {what} is {value:.4}; try --keep auto, or --quantize f16"))
+    let other = match format {
+        WeightFormat::Q4 => "--quantize q4-calibrated, or auto with a --budget",
+        _ => "--keep auto, or --quantize f16",
+    };
+    Some(format!("{format:?} costs much here: {what} is {value:.4}; try {other}"))
 }

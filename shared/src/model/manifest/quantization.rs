@@ -9,6 +9,9 @@ use crate::ops::WeightFormat;
 pub struct Quantization {
     /// The format that was asked for.
     pub scheme: WeightFormat,
+    /// How the weights were rounded, where the format does not tell: a scheme with its settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// The text whose inputs of each layer the weights were rounded to fit; absent where each was rounded by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<String>,
