@@ -16,7 +16,7 @@ use crate::recipe::{QuantizeSettings, Recipe, Shrink};
 /// A model that was imported and written down anew, and found to be the same: what it is shrunk from, in one way or
 /// several.
 pub(super) enum Prepared {
-    Tensors(tensors::Prepared),
+    Tensors(Box<tensors::Prepared>),
     Texts(Box<text::Prepared>),
     Language(Box<generate::Prepared>),
 }
@@ -28,7 +28,7 @@ impl Prepared {
         }
         Ok(match text::resolve(recipe, &imported)? {
             Some(texts) => Self::Texts(Box::new(text::Prepared::new(recipe, imported, texts, progress)?)),
-            None => Self::Tensors(tensors::Prepared::new(recipe, inputs, imported, progress)?),
+            None => Self::Tensors(Box::new(tensors::Prepared::new(recipe, inputs, imported, progress)?)),
         })
     }
 

@@ -77,7 +77,7 @@ fn fastest(
         "f16" => Weights::F16(&bits),
         _ => Weights::Bf16(&bits),
     };
-    let range = (format == "int8 static").then(|| Range::new(-1.0, 1.0).unwrap());
+    let range = (format == "int8 static").then(|| Range::new(-1.0, 1.0)).and_then(Result::ok);
     let layer = Linear { inputs, outputs, weights, bias: &bias, activation, factors: &[], range };
     let (x, added) = (numbers(rows * inputs), numbers(rows * outputs));
     let mut out = vec![0.0; rows * outputs];

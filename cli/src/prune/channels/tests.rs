@@ -24,7 +24,7 @@ impl Images {
     fn new(source: &TypedModel) -> Self {
         let mut random = fastrand::Rng::with_seed(9);
         let numbers = |random: &mut fastrand::Rng| (0..4 * 2 * 36).map(|_| random.f32() - 0.5).collect::<Vec<_>>();
-        let images = (0..12).map(|_| Tensor::from_shape(&[4, 2, 6, 6], &numbers(&mut random)).unwrap());
+        let images = (0..60).map(|_| Tensor::from_shape(&[4, 2, 6, 6], &numbers(&mut random)).unwrap());
         Self { source: source.clone(), images: images.collect() }
     }
 

@@ -13,7 +13,7 @@ const UNSEEN: f64 = 0.1;
 /// What is taken apart.
 #[derive(Clone, Debug)]
 enum Whole {
-    Layer(Linear),
+    Layer(Box<Linear>),
     /// An embedding and the index of the table.
     Table(Embedding, usize),
 }
@@ -51,7 +51,7 @@ impl Factors {
         let lost = lost(values.iter().map(|value| value * value).collect());
         let given = weight.times(&Matrix::new(mean.len(), 1, mean.clone()));
         let bias = linear.bias().iter().zip(given.values()).map(|(bias, given)| f64::from(*bias) + given).collect();
-        Ok(Self { whole: Whole::Layer(linear.clone()), last: left, first, mean, bias, lost })
+        Ok(Self { whole: Whole::Layer(Box::new(linear.clone())), last: left, first, mean, bias, lost })
     }
 
     /// Of a table whose rows are looked up so often.

@@ -1,3 +1,5 @@
+use std::fs;
+
 use emberlite::model::{Agreement, Cosine, QuantizedLayer};
 use emberlite::ops::WeightFormat;
 

@@ -70,7 +70,7 @@ fn a_file_is_decrypted_beside_itself_and_stays_as_it_is() {
     let container = Container::read(&file).unwrap();
     let cipher = container.cipher(&KEY.unwrap(&container.wrapped().unwrap()).unwrap()).unwrap();
     let (opened, sealed) = container.open(PackageBytes::map(&path).unwrap(), Digest::of(&file), cipher).unwrap();
-    assert_eq!((&*opened == &*package, opened.as_ptr() as usize % 64), (true, 0));
+    assert_eq!((*opened == *package, opened.as_ptr() as usize % 64), (true, 0));
     assert!(sealed.is_none(), "the file is there already");
     assert_eq!(std::fs::read(&path).unwrap(), file);
 }
