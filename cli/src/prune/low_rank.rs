@@ -139,7 +139,7 @@ impl Seen {
         match self {
             Self::Rows(reads) => {
                 let linear = node.op_as::<Linear>().context("expected a layer")?;
-                Factors::of_layer(linear, &*reads.lock().unwrap_or_else(PoisonError::into_inner))
+                Factors::of_layer(linear, &reads.lock().unwrap_or_else(PoisonError::into_inner))
             }
             Self::Ids { counts, .. } => {
                 let embedding = node.op_as::<Embedding>().context("expected an embedding")?;

@@ -115,8 +115,7 @@ fn wire_layer(b: &mut Builder<'_>, shape: Shape, layer: usize, mask: Option<Outl
     let head_width = WIDTH / HEADS;
     let normed = |b: &mut Builder<'_>, name: &str, x, here| if here { b.norm(&node(name), x) } else { x };
     let x = normed(b, "attention_norm", hidden, shape.norm_first);
-    let attended = if shape.grouped > 0 {
-        let key_heads = HEADS / shape.grouped;
+    let attended = if let Some(key_heads) = HEADS.checked_div(shape.grouped) {
         let qkv = b.linear(&node("qkv"), (HEADS + 2 * key_heads) * head_width, WIDTH);
         let qkv = b.wire(&node("qkv"), qkv, &[x]);
         let spec = CausalAttentionSpec {
