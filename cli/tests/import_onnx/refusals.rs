@@ -45,7 +45,8 @@ fn missing_operators_are_all_named_at_once() {
     });
     assert_eq!(
         message,
-        "operators that are not supported: com.acme.Frobnicate (node `my Frobnicate`), SVMClassifier (node `my SVMClassifier`)"
+        "operators that are not supported: com.acme.Frobnicate (node `my Frobnicate`), SVMClassifier (node `my SVMClassifier`). \
+         Export the model without the step that uses them, or in another opset"
     );
 }
 
