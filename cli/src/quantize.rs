@@ -19,7 +19,6 @@ mod smooth;
 mod static_range;
 mod statistics;
 mod ties;
-mod triangle;
 
 use std::collections::BTreeMap;
 

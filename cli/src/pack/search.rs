@@ -62,7 +62,10 @@ pub(super) fn find(
     let space = space::of(prepared, given);
     let search = split.search.clone().spread(EXAMPLES);
     let mut measuring = Measuring::new(prepared, given, goal, &reference, &search, progress)?;
-    search::search(&space, goal.max_loss + 1e-9, TRIALS, &mut measuring)?;
+    let best = search::search(&space, goal.max_loss + 1e-9, TRIALS, &mut measuring)?;
+    if goal.target != Target::Latency && space::mixes(prepared, given) {
+        measuring.mix(&best)?;
+    }
     let proof = Proof::new(&reference, &split.proof)?;
     let mut chosen = Candidate::unchanged();
     progress.step("proving the best on other examples");
@@ -73,7 +76,7 @@ pub(super) fn find(
         }
     }
     let (frontier, warnings) = measuring.frontier(&chosen);
-    Ok(Found { shrink: judge::shrink(given, &chosen), frontier, warnings })
+    Ok(Found { shrink: judge::shrink(given, &chosen, goal), frontier, warnings })
 }
 
 /// The reference's answers to examples that the search did not see.

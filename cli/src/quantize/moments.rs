@@ -1,10 +1,10 @@
 //! What the inputs of a layer are like: the sums of the products of any two of them.
 
+use emberlite_algebra::{Matrix, Root};
 use tract_core::internal::tract_ndarray::linalg::general_mat_mul;
 use tract_core::internal::tract_ndarray::{Array2, ArrayView2, Axis};
 
 use super::observe::Notes;
-use super::triangle;
 
 /// What is added to the diagonal, as a part of its mean, so that no input counts for nothing.
 const DAMPING: f64 = 0.01;
@@ -82,9 +82,12 @@ impl Moments {
         let n = self.width();
         // The moments turned about: their lower triangular root is, turned back, an upper one.
         let damped = self.damped();
-        let turned = Array2::from_shape_fn((n, n), |(row, column)| f64::from(damped[(n - 1 - row, n - 1 - column)]));
-        let inverse = triangle::inverse(&triangle::root(turned));
-        Array2::from_shape_fn((n, n), |(row, column)| inverse[(n - 1 - row, n - 1 - column)] as f32)
+        let mut turned: Vec<f64> = damped.iter().map(|product| f64::from(*product)).collect();
+        turned.reverse();
+        let mut identity = Matrix::zeros(n, n);
+        identity.add_to_diagonal(1.0);
+        let inverse = Root::nearest(Matrix::new(n, n, turned)).solve_triangle(&identity);
+        Array2::from_shape_fn((n, n), |(row, column)| inverse.at(n - 1 - row, n - 1 - column) as f32)
     }
 
     /// The weights that make of the inputs as they are now what `weight`, `[outputs, inputs]`, made of them before.

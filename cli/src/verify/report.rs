@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use emberlite::model::{Package, Quantization, Task};
+use emberlite::model::{Package, Pruning, Quantization, Task};
 use emberlite::store::write_whole;
 use serde::Serialize;
 
@@ -50,6 +50,9 @@ pub struct Report {
     pub package: Side,
     /// How long both take.
     pub latency: Vec<Timing>,
+    /// What was taken out of the package's model, step by step.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pruning: Vec<Pruning>,
     /// How the package's weights were made smaller, and what each layer loses by that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quantization: Option<Quantization>,
@@ -131,6 +134,7 @@ impl Report {
             source: Side::of(source)?,
             package: Side::of(packed)?,
             latency: Vec::new(),
+            pruning: manifest.pruning.clone(),
             quantization: manifest.quantization.clone(),
             frontier: None,
             recipe: None,

@@ -9,6 +9,7 @@ use crate::data::Data;
 use crate::pack::{Detail, Draft, Prepared, Pruned};
 use crate::progress::Progress;
 use crate::prune::{Nothing, Step};
+use crate::quantize::Scheme;
 use crate::recipe::Shrink;
 use crate::search::{Candidate, Judge, Trial};
 use crate::verify::{Answers, Comparison, Frontier, Point, Target};
@@ -61,7 +62,7 @@ impl<'a> Measuring<'a> {
 
     /// The package of a candidate.
     pub(super) fn draft(&mut self, candidate: &Candidate) -> Result<Draft> {
-        let shrink = shrink(self.given, candidate);
+        let shrink = shrink(self.given, candidate, self.goal);
         let pruned = self.pruned(&shrink.prune)?;
         self.prepared.write(&pruned, &shrink.quantize, Detail::Model, &Progress::silent())
     }
@@ -109,6 +110,12 @@ impl<'a> Measuring<'a> {
         }
     }
 
+    /// Measures the best candidate once more with formats that are chosen layer by layer.
+    pub(super) fn mix(&mut self, best: &Candidate) -> Result<()> {
+        let mixed = Candidate { scheme: Scheme::Auto, ..best.clone() };
+        self.judge(&mixed).map(drop)
+    }
+
     /// The candidates within the budget, those that cost least first.
     pub(super) fn best_first(&self) -> Vec<Candidate> {
         let mut within: Vec<_> = self.tried.iter().filter(|(_, point)| point.within).collect();
@@ -147,9 +154,12 @@ impl Judge for Measuring<'_> {
 }
 
 /// How a candidate is made, with what the recipe says of calibration and layers to keep.
-pub(super) fn shrink(given: &Shrink, candidate: &Candidate) -> Shrink {
+pub(super) fn shrink(given: &Shrink, candidate: &Candidate, goal: Goal) -> Shrink {
     let prune = [given.prune.clone(), candidate.prune.clone()].concat();
     let mut quantize = given.quantize.clone();
     quantize.scheme = Some(candidate.scheme);
+    if candidate.scheme == Scheme::Auto {
+        quantize.budget.get_or_insert(goal.max_loss);
+    }
     Shrink { prune, quantize }
 }

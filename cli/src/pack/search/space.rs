@@ -25,3 +25,8 @@ pub(super) fn of(prepared: &Prepared, given: &Shrink) -> Space {
     let methods = if given.prune.is_empty() { methods.to_vec() } else { Vec::new() };
     Space { schemes, methods }
 }
+
+/// Whether layers may get formats of their own in the end.
+pub(super) fn mixes(prepared: &Prepared, given: &Shrink) -> bool {
+    given.quantize.scheme.is_none() && !matches!(prepared, Prepared::Tensors(_))
+}

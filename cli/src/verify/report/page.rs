@@ -1,7 +1,7 @@
 //! The report as a page: every number as text, every bar as a part of the longest.
 
 use anyhow::Result;
-use emberlite::model::Quantization;
+use emberlite::model::{Pruning, Quantization};
 use minijinja::Environment;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -44,11 +44,35 @@ struct View<'a> {
     rules: Vec<Rule>,
     sizes: Sizes,
     timings: Vec<TimingRow>,
+    taken: Vec<Taken>,
     layers: Option<Layers>,
     cases: Vec<CaseRow<'a>>,
     plot: Option<Plot>,
     examples: String,
     labelled: String,
+}
+
+/// A step of pruning.
+#[derive(Serialize)]
+struct Taken {
+    method: String,
+    removed: String,
+    units: String,
+    left: String,
+    loss: String,
+}
+
+impl Taken {
+    fn of(step: &Pruning) -> Self {
+        let left = step.parameters_after as f64 / step.parameters_before.max(1) as f64;
+        Self {
+            method: step.method.clone(),
+            removed: count(step.removed),
+            units: count(step.units),
+            left: format!("{} of {}", percent(left), count(step.parameters_before)),
+            loss: format!("{:.1e}", step.loss),
+        }
+    }
 }
 
 impl<'a> View<'a> {
@@ -70,6 +94,7 @@ impl<'a> View<'a> {
             rules: report.thresholds.rules(&report.comparison),
             sizes: Sizes::of(report),
             timings: timings(&report.latency),
+            taken: report.pruning.iter().map(Taken::of).collect(),
             layers: report.quantization.as_ref().map(Layers::of),
             cases: report.comparison.worst.iter().map(CaseRow::of).collect(),
             plot: report.frontier.as_ref().and_then(Plot::of),

@@ -1,6 +1,6 @@
 use std::fs;
 
-use emberlite::model::{Agreement, Cosine, QuantizedLayer};
+use emberlite::model::{Agreement, Cosine, Pruning, QuantizedLayer};
 use emberlite::ops::WeightFormat;
 
 use super::*;
@@ -92,6 +92,15 @@ fn report() -> Report {
         source: side(7_300_000),
         package: side(2_009_408),
         latency: vec![timing("1 example", 1), timing("8 examples at once", 8)],
+        pruning: vec![Pruning {
+            method: hostile.clone(),
+            amount: 0.25,
+            units: 4096,
+            removed: 1024,
+            parameters_before: 2000,
+            parameters_after: 1500,
+            loss: 0.001,
+        }],
         quantization: Some(Quantization {
             method: None,
             scheme: WeightFormat::Int8,
@@ -126,6 +135,7 @@ fn the_page_has_every_section_and_nothing_from_elsewhere() {
         assert!(page.contains(&format!(">{heading}</h")), "{heading}");
     }
     assert!(page.contains("19 more lose less"));
+    assert!(page.contains("75 % of 2,000"));
     assert_eq!(page.matches("src=").count(), 1, "the picture");
     assert!(page.contains("src=\"data:image&#x2f;png;base64,iVBORw==\""));
     for elsewhere in ["http:", "https:", "@import", "url(", "<script"] {
