@@ -223,4 +223,4 @@ def test_a_model_file_without_a_tokenizer_is_refused_with_what_is_looked_for(emb
 
 def test_settings_for_texts_are_refused_for_a_table(emberlite):
     refused = emberlite("pack", ROOT / "models/credit/credit.onnx", "--quantize", "int8")
-    assert_refused(refused, "quantize", "models of texts")
+    assert_refused(refused, "no linear layer", "nothing can be quantized")

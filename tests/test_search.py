@@ -27,7 +27,7 @@ def costs(report: dict) -> dict[str, dict]:
 
 
 def test_the_smallest_package_within_the_budget_is_packed(emberlite, tmp_path, questions):
-    arguments = ("--max-loss", "3%", "--target", "size", "--data", questions, "--report", "report.html")
+    arguments = ("--max-loss", "3%", "--target", "size", "--trials", "12", "--data", questions, "--report", "report.html")
     report = emberlite.json("pack", INTENTS, "-o", "small.ember", *arguments)
     points = costs(report)
     chosen = [point for point in points.values() if point["chosen"]]
@@ -49,7 +49,7 @@ def test_what_was_found_is_packed_again_byte_for_byte_by_its_recipe(emberlite, t
     shutil.copy(INTENTS / "questions.txt", source)
     shutil.copy(questions, source)
     data = source / "questions.jsonl"
-    arguments = ("--max-loss", "3%", "--target", "size", "--data", data)
+    arguments = ("--max-loss", "3%", "--target", "size", "--trials", "8", "--data", data)
     report = emberlite.json("pack", source, "-o", "found.ember", *arguments)
     recipe = emberlite("inspect", "--recipe", "found.ember").stdout
     assert "max_loss = 0.03" in recipe and "questions.jsonl" in recipe
@@ -77,14 +77,14 @@ def test_a_package_below_the_thresholds_of_its_recipe_is_not_written(emberlite, 
 
 @pytest.mark.parametrize("model", ["digits", "credit", "diagnosis"])
 def test_a_model_of_tensors_needs_no_data(emberlite, tmp_path, model):
-    report = emberlite.json("pack", ROOT / "models" / model, "-o", "small.ember", "--max-loss", "2%", "--target", "size")
+    report = emberlite.json("pack", ROOT / "models" / model, "-o", "small.ember", "--max-loss", "2%", "--target", "size", "--trials", "8")
     points = costs(report)
     assert [point["chosen"] for point in points.values()].count(True) == 1
     assert (tmp_path / "small.ember").stat().st_size <= points["none"]["package_bytes"] + 1024
 
 
 def test_a_language_model_is_searched_by_its_perplexity(emberlite):
-    arguments = ("--max-loss", "2%", "--target", "size", "--data", STORYTELLER / "tale.txt")
+    arguments = ("--max-loss", "2%", "--target", "size", "--trials", "4", "--data", STORYTELLER / "tale.txt")
     report = emberlite.json("pack", STORYTELLER / "model", "--name", "tales", "-o", "small.ember", *arguments)
     assert report["proof"]["loss"]["what"] == "perplexity growth"
     assert report["proof"]["loss"]["value"] <= 0.02

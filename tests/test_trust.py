@@ -142,10 +142,10 @@ def test_signing_a_file_is_as_packing_it_signed(emberlite, pack, keys, tmp_path)
 
 def test_what_is_damaged_is_not_signed(emberlite, pack, keys, tmp_path):
     package = pack("plain")
-    start, end = sections(package)["hidden_weight_0"]
+    start, end = sections(package)["hidden.weights"]
     broken = flipped(package, (start + end) // 2)
     (tmp_path / "broken.ember").write_bytes(broken)
-    refused(emberlite("sign", "broken.ember", "--key", "release.key"), "broken.ember", "hidden_weight_0")
+    refused(emberlite("sign", "broken.ember", "--key", "release.key"), "broken.ember", "hidden.weights")
     assert (tmp_path / "broken.ember").read_bytes() == broken
 
 
@@ -176,10 +176,10 @@ def test_a_function_refuses_what_a_stranger_signed(predict_server, pack, keys, e
 
 def test_a_function_refuses_a_section_that_was_exchanged_under_a_signature(asked, pack, keys):
     signed = pack("signed", "--sign", "release.key")
-    start, end = sections(signed)["hidden_weight_0"]
+    start, end = sections(signed)["hidden.weights"]
     exchanged = flipped(signed, (start + end) // 2)
     error = refusal(asked(exchanged, EMBER_TRUSTED_KEYS=keys.trusted()), 500, "package_corrupt")
-    assert '"hidden_weight_0"' in error["message"]
+    assert '"hidden.weights"' in error["message"]
 
 
 def test_a_function_refuses_the_signature_of_another_package(asked, pack, emberlite, keys, second_package, tmp_path):

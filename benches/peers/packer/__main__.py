@@ -29,13 +29,13 @@ MINILM = {
     "int8-static, percentile": ["--quantize", "int8-static", "--range", "percentile"],
     "q4-calibrated": ["--quantize", "q4-calibrated"],
     "int8, vocabulary trimmed": ["--quantize", "int8", "--vocab-from", "{train}"],
-    "auto, vocabulary trimmed": ["--quantize", "auto", "--budget", "0.008", "--vocab-from", "{train}"],
+    "auto, vocabulary trimmed": ["--quantize", "auto", "--budget", "0.004", "--vocab-from", "{train}"],
     "int8, neurons=25%, heads=25%": ["--quantize", "int8", "--prune", "neurons=25%", "--prune", "heads=25%"],
 }
 # Demo models: what is packed of them, and by which options.
 INTENTS = {
     "int8": ["--quantize", "int8"],
-    "int8, half of the parameters": ["--quantize", "int8", "--prune", "low-rank=37.5%", "--prune", "neurons=25%"],
+    "int8, low-rank=52%": ["--quantize", "int8", "--prune", "low-rank=52%"],
 }
 DIGITS = {"f32": [], "channels=25%": ["--prune", "channels=25%"], "channels=50%": ["--prune", "channels=50%"]}
 CREDIT = {"f32": [], "trees=50%": ["--prune", "trees=50%"], "trees=75%": ["--prune", "trees=75%"]}
@@ -183,7 +183,7 @@ def main():
             train, test = arguments.banking77 / "train.csv", arguments.banking77 / "test.csv"
             bench.labelled("intents on banking77", models / "intents/encoder", train, test, INTENTS)
         if wanted("digits"):
-            train, test, held_out = data.digits(folder)
+            train, test, held_out = data.digits(models / "digits", folder)
             peers = digits_peers(models / "digits/digits.onnx", held_out, folder)
             bench.labelled("digits, 450 held out", models / "digits", train, test, DIGITS, peers)
         if wanted("credit") and arguments.german_credit:

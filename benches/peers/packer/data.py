@@ -26,16 +26,23 @@ def as_input(images):
     return (images[:, None] / 16).astype(np.float32)
 
 
-def digits(folder):
-    """The training images, the held-out ones with their labels, and the latter as arrays."""
-    (x_train, y_train), held_out = split_digits()
+def digits(model, folder):
+    """Training images, a third as they are and the others distorted as in training, the held-out ones with their labels, and
+    the latter as arrays."""
+    sys.path.insert(0, str(model))
+    from strokes import distort, faded, read, smooth
+
+    (x_train, _), held_out = split_digits()
+    rng = np.random.default_rng(0)
+    seen = [
+        image if at % 3 == 0 else faded(read(distort(smooth(image[0] * 16), rng)), rng) for at, image in enumerate(x_train)
+    ]
     files = folder / "digits-train.jsonl", folder / "digits-test.jsonl"
-    for file, (images, labels) in zip(files, ((x_train, y_train), held_out), strict=True):
-        lines = [
-            json.dumps({"input": {"image": [image.tolist()]}, "label": str(label)})
-            for image, label in zip(images, labels, strict=True)
-        ]
-        file.write_text("\n".join(lines))
+    files[0].write_text("\n".join(json.dumps({"image": [image.tolist()]}) for image in map(np.asarray, seen)))
+    lines = [
+        json.dumps({"input": {"image": [image.tolist()]}, "label": str(label)}) for image, label in zip(*held_out, strict=True)
+    ]
+    files[1].write_text("\n".join(lines))
     return *files, held_out
 
 

@@ -16,7 +16,7 @@ use crate::search::{self, Candidate};
 use crate::verify::{Answers, Comparison, Frontier, Target};
 use judge::Measuring;
 
-/// The most candidates that are measured.
+/// The most candidates that are measured where nothing else is said.
 const TRIALS: usize = 40;
 /// From so many examples on every second one is kept from the search, for the proof.
 pub(super) const HELD_OUT: usize = 200;
@@ -30,9 +30,15 @@ pub struct Goal {
     pub max_loss: f64,
     /// What is to become small.
     pub target: Target,
+    /// How many candidates are measured at most; the usual number where nothing is said.
+    pub trials: Option<usize>,
 }
 
 impl Goal {
+    fn trials(&self) -> usize {
+        self.trials.unwrap_or(TRIALS)
+    }
+
     /// Whether so much may be lost. Two parts that should be equal may differ in their last digits.
     fn allows(&self, loss: f64) -> bool {
         loss <= self.max_loss + 1e-9
@@ -62,7 +68,7 @@ pub(super) fn find(
     let space = space::of(prepared, given);
     let search = split.search.clone().spread(EXAMPLES);
     let mut measuring = Measuring::new(prepared, given, goal, &reference, &search, progress)?;
-    let best = search::search(&space, goal.max_loss + 1e-9, TRIALS, &mut measuring)?;
+    let best = search::search(&space, goal.max_loss + 1e-9, goal.trials(), &mut measuring)?;
     if goal.target != Target::Latency && space::mixes(prepared, given) {
         measuring.mix(&best)?;
     }

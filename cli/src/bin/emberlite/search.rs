@@ -18,6 +18,9 @@ pub(super) struct Search {
     /// What is to become small
     #[arg(long, requires = "max_loss", default_value = "latency")]
     target: Target,
+    /// How many ways are measured at most [default: 40]
+    #[arg(long, value_name = "N", requires = "max_loss")]
+    trials: Option<usize>,
     /// Examples that the loss is measured on, with or without labels: a .csv, .tsv or .jsonl file, a folder of images, or a
     /// text, a line each [default: built-in sentences or random inputs]
     #[arg(long, value_name = "FILE")]
@@ -43,6 +46,6 @@ impl Search {
     }
 
     pub(super) fn goal(&self) -> Option<Goal> {
-        self.max_loss.map(|max_loss| Goal { max_loss: max_loss.0, target: self.target })
+        self.max_loss.map(|max_loss| Goal { max_loss: max_loss.0, target: self.target, trials: self.trials })
     }
 }

@@ -44,7 +44,7 @@ impl<'a> Measuring<'a> {
         progress.step("asking the model as it is");
         let expected =
             Answers::of(reference, data, &Progress::silent()).context("the model does not answer the data")?;
-        progress.count("searching", super::TRIALS);
+        progress.count("searching", goal.trials());
         Ok(Self {
             prepared,
             given,
@@ -126,7 +126,7 @@ impl<'a> Measuring<'a> {
     /// Everything that was tried, and what could not be.
     pub(super) fn frontier(self, chosen: &Candidate) -> (Frontier, Vec<String>) {
         let points = self.tried.into_iter().map(|(candidate, point)| Point { chosen: candidate == *chosen, ..point });
-        let Goal { target, max_loss } = self.goal;
+        let Goal { target, max_loss, .. } = self.goal;
         (Frontier { target, max_loss, points: points.collect() }, self.warnings)
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, anyhow};
 use emberlite::engine::Plan;
-use emberlite::model::{Manifest, Model, Problem, Role};
+use emberlite::model::{Dim, Manifest, Model, Problem, Role, TensorSpec};
 use emberlite::task::{self, Payload};
 use serde_json::Value;
 use tract_core::prelude::{Tensor, TypedModel};
@@ -21,8 +21,11 @@ const RANDOM_ROWS: usize = 64;
 const RUNS: usize = 8;
 /// What inputs are called that are there without a file.
 const RANDOM: &str = "random inputs";
-/// How many examples of a file are used at most.
-const EXAMPLES: usize = 2048;
+/// How many examples of a file are used at most, and at least where there are so many; between them so many that their
+/// inputs have as many elements as are worth while.
+const MOST: usize = 8192;
+const LEAST: usize = 256;
+const ELEMENTS: usize = 1 << 27;
 /// How many of them run together.
 const TOGETHER: usize = 32;
 
@@ -42,7 +45,12 @@ impl Inputs {
     /// A file that does not fit the model, or a model that fails on it.
     pub(super) fn read(file: &TextFile, manifest: &Manifest, source: &Plan) -> Result<Self> {
         let columns = Columns { text: file.column.clone(), ..Columns::default() };
-        let data = Data::read(&file.file, &columns, manifest)?.spread(EXAMPLES);
+        let mut data = Data::read(&file.file, &columns, manifest)?;
+        if file.every_second {
+            data.examples = data.examples.into_iter().step_by(2).collect();
+        }
+        let elements: usize = manifest.inputs.iter().map(elements).sum();
+        let data = data.spread((ELEMENTS / elements.max(1)).clamp(LEAST, MOST));
         let mut rows = Vec::with_capacity(data.examples.len());
         for example in &data.examples {
             let Input::Payload(payload) = &example.input else { continue };
@@ -107,6 +115,12 @@ fn together(rows: &[Vec<Tensor>]) -> Result<Vec<Vec<Tensor>>> {
     };
     let alike = |pair: &[Vec<Tensor>]| pair[0].iter().zip(&pair[1]).all(|(a, b)| a.shape()[1..] == b.shape()[1..]);
     if rows.windows(2).all(alike) { rows.chunks(TOGETHER).map(joined).collect() } else { Ok(rows.to_vec()) }
+}
+
+/// How many elements a row of an input has, what varies counted once.
+fn elements(input: &TensorSpec) -> usize {
+    let fixed = input.shape.iter().map(|dim| if let Dim::Fixed(size) = dim { *size } else { 1 });
+    fixed.product()
 }
 
 impl Calibration for Inputs {
