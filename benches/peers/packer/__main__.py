@@ -29,7 +29,7 @@ MINILM = {
     "int8-static, percentile": ["--quantize", "int8-static", "--range", "percentile"],
     "q4-calibrated": ["--quantize", "q4-calibrated"],
     "int8, vocabulary trimmed": ["--quantize", "int8", "--vocab-from", "{train}"],
-    "auto, vocabulary trimmed": ["--quantize", "auto", "--budget", "0.004", "--vocab-from", "{train}"],
+    "auto, vocabulary trimmed": ["--quantize", "auto", "--budget", "0.001", "--vocab-from", "{train}"],
     "int8, neurons=25%, heads=25%": ["--quantize", "int8", "--prune", "neurons=25%", "--prune", "heads=25%"],
 }
 # Demo models: what is packed of them, and by which options.
@@ -51,7 +51,7 @@ class Bench:
     def pack(self, source, name, options):
         """The package's file, and what the packer says of it."""
         file = self.folder / f"{name}.ember".replace(" ", "-").replace("=", "").replace("%", "")
-        command = [self.arguments.emberlite, "pack", source, "--name", "model", "--json", "-o", file, *options]
+        command = [self.arguments.emberlite, "pack", source, "--name", "minilm", "--json", "-o", file, *options]
         return file, json.loads(output(command))
 
     def verify(self, source, package, examples):

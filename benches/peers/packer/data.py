@@ -87,7 +87,7 @@ def credit(source, model, folder):
 def stories(emberlite, model, folder):
     """Options that name stories which the model itself tells, some to calibrate with and others to measure on."""
     package = folder / "stories.ember"
-    packed = [emberlite, "pack", model, "--name", "stories", "--quantize", "none", "-o", package]
+    packed = [emberlite, "pack", model, "--name", "minilm", "--quantize", "none", "-o", package]
     subprocess.run([str(part) for part in packed], check=True, stdout=subprocess.DEVNULL)
     options = []
     with Served(emberlite, package) as served:

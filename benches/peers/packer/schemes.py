@@ -68,13 +68,22 @@ class Served:
                 continue
             return connection
 
-    def call(self, texts):
-        body = json.dumps({"input": texts, "encoding_format": "base64", "model": "minilm"})
-        self.connection.request("POST", "/v1/embeddings", body, {"content-type": "application/json"})
+    def ask(self, path, body):
+        self.connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
         response = self.connection.getresponse()
         answer = json.loads(response.read())
         if response.status != 200:
             sys.exit(f"{response.status} {answer}")
+        return response, answer
+
+    def tell(self, prompt, seed):
+        """What a language model goes on with."""
+        body = {"model": "minilm", "prompt": prompt, "max_tokens": 220, "temperature": 1.0, "seed": seed}
+        return prompt + self.ask("/v1/completions", body)[1]["choices"][0]["text"]
+
+    def call(self, texts):
+        body = {"input": texts, "encoding_format": "base64", "model": "minilm"}
+        response, answer = self.ask("/v1/embeddings", body)
         vectors = (base64.b64decode(one["embedding"]) for one in answer["data"])
         timing = dict(part.split(";dur=") for part in response.headers["server-timing"].split(", "))
         return np.stack([np.frombuffer(vector, np.float32) for vector in vectors]), float(timing["run"])
