@@ -75,13 +75,18 @@ pub(super) fn find(
     let proof = Proof::new(&reference, &split.proof)?;
     let mut chosen = Candidate::unchanged();
     progress.step("proving the best on other examples");
+    let mut refused = 0;
     for candidate in measuring.best_first() {
         if goal.allows(proof.loss(&measuring.draft(&candidate)?)?) {
             chosen = candidate;
             break;
         }
+        refused += 1;
     }
-    let (frontier, warnings) = measuring.frontier(&chosen);
+    let (frontier, mut warnings) = measuring.frontier(&chosen);
+    if refused > 0 {
+        warnings.push(format!("{refused} that cost less lost too much on the examples that were kept for the proof"));
+    }
     Ok(Found { shrink: judge::shrink(given, &chosen, goal), frontier, warnings })
 }
 
