@@ -40,10 +40,6 @@ pub(super) struct Pack {
     /// (repeatable)
     #[arg(long, value_name = "METHOD=PART")]
     prune: Vec<prune::Step>,
-    #[command(flatten)]
-    search: Search,
-    #[command(flatten)]
-    texts: Texts,
     /// A JSON file whose value goes into a request's "input": the package must answer it as the model does (repeatable)
     #[arg(long)]
     input: Vec<PathBuf>,
@@ -56,6 +52,10 @@ pub(super) struct Pack {
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    search: Search,
+    #[command(flatten)]
+    texts: Texts,
     #[command(flatten)]
     seal: trust::Seal,
 }

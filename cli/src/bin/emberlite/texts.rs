@@ -10,7 +10,7 @@ use emberlite_cli::texts::TextFile;
 
 /// What a model of texts makes of them, and how its weights are written down
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Models of texts")]
+#[command(next_help_heading = "Weights, and models of texts")]
 pub(super) struct Texts {
     /// How weights are written down [default: int8, for language models q4; the report shows what that costs]
     #[arg(long)]
