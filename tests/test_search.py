@@ -81,6 +81,8 @@ def test_a_model_of_tensors_needs_no_data(emberlite, tmp_path, model):
     points = costs(report)
     assert [point["chosen"] for point in points.values()].count(True) == 1
     assert (tmp_path / "small.ember").stat().st_size <= points["none"]["package_bytes"] + 1024
+    assert not any("=" in name for name in points), "nothing is taken out by random inputs alone"
+    assert any("without --data" in warning for warning in report["warnings"])
 
 
 def test_a_language_model_is_searched_by_its_perplexity(emberlite):

@@ -90,7 +90,8 @@ pub fn pack(request: &Request) -> Result<Packed> {
     let (mut recipe, prepared, mut warnings) = prepare(request, &progress)?;
     let wanted = request.report || request.goal.is_some() || !recipe.verify.thresholds.is_empty();
     let data = wanted.then(|| Split::read(&recipe, &prepared.reference().load()?)).transpose()?;
-    let mut split = data.map(|data| Split::of(data, if request.goal.is_some() { HELD_OUT } else { usize::MAX }));
+    let enough = if request.goal.is_some() { HELD_OUT } else { usize::MAX };
+    let mut split = data.map(|data| Split::of(data, recipe.verify.data.is_none(), enough));
     let mut frontier = None;
     if let (Some(goal), Some(split)) = (request.goal, &split) {
         let found = search::find(&prepared, &recipe.shrink(), goal, split, &progress)?;

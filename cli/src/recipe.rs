@@ -193,7 +193,11 @@ impl Recipe {
     pub fn calibrate_with_data(&mut self) {
         let column = self.verify.column.clone();
         let data = self.verify.data.clone().map(|file| TextFile { file, column, every_second: true });
-        self.quantize.calibration = self.quantize.calibration.take().or(data);
+        let calibration = self.quantize.calibration.take().or(data);
+        // The same file twice is one of data.
+        let same = |texts: &TextFile| self.verify.data.as_ref() == Some(&texts.file);
+        let halved = |texts: TextFile| TextFile { every_second: texts.every_second || same(&texts), ..texts };
+        self.quantize.calibration = calibration.map(halved);
     }
 
     /// Makes the model smaller in another way.

@@ -16,6 +16,8 @@ const ROUNDS: usize = 30;
 pub(super) struct Split {
     pub(super) search: Data,
     pub(super) proof: Data,
+    /// Whether they are no data of the user's.
+    pub(super) built_in: bool,
 }
 
 impl Split {
@@ -29,16 +31,16 @@ impl Split {
     }
 
     /// Every second example is kept from the search where there are `enough`.
-    pub(super) fn of(data: Data, enough: usize) -> Self {
+    pub(super) fn of(data: Data, built_in: bool, enough: usize) -> Self {
         if data.examples.len() < enough {
-            return Self { search: data.clone(), proof: data };
+            return Self { search: data.clone(), proof: data, built_in };
         }
         let (search, proof): (Vec<_>, Vec<_>) = data.examples.into_iter().enumerate().partition(|(at, _)| at % 2 == 0);
         let part = |examples: Vec<_>| {
             let examples = examples.into_iter().map(|(_, example)| example).collect();
             Data { name: data.name.clone(), examples }
         };
-        Self { search: part(search), proof: part(proof) }
+        Self { search: part(search), proof: part(proof), built_in }
     }
 }
 

@@ -20,6 +20,9 @@ use judge::Measuring;
 const TRIALS: usize = 40;
 /// From so many examples on every second one is kept from the search, for the proof.
 pub(super) const HELD_OUT: usize = 200;
+/// Why nothing is taken out where there is no data: a few sentences or random inputs would be fitted, and nothing else.
+const NO_DATA: &str =
+    "without --data only formats of weights were tried: what can be taken out shows on inputs of your own";
 /// The most examples that every candidate answers.
 const EXAMPLES: usize = 400;
 
@@ -65,7 +68,12 @@ pub(super) fn find(
     progress: &Progress,
 ) -> Result<Found> {
     let reference = prepared.reference().load()?;
-    let space = space::of(prepared, given);
+    let mut space = space::of(prepared, given);
+    let mut warnings = Vec::new();
+    if split.built_in && !space.methods.is_empty() {
+        space.methods.clear();
+        warnings.push(NO_DATA.to_owned());
+    }
     let search = split.search.clone().spread(EXAMPLES);
     let mut measuring = Measuring::new(prepared, given, goal, &reference, &search, progress)?;
     let best = search::search(&space, goal.max_loss + 1e-9, goal.trials(), &mut measuring)?;
@@ -83,7 +91,8 @@ pub(super) fn find(
         }
         refused += 1;
     }
-    let (frontier, mut warnings) = measuring.frontier(&chosen);
+    let (frontier, untried) = measuring.frontier(&chosen);
+    warnings.extend(untried);
     if refused > 0 {
         warnings.push(format!("{refused} that cost less lost too much on the examples that were kept for the proof"));
     }
