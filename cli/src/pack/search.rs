@@ -42,9 +42,13 @@ impl Goal {
         self.trials.unwrap_or(TRIALS)
     }
 
-    /// Whether so much may be lost. Two parts that should be equal may differ in their last digits.
+    /// The most that may be lost. Two parts that should be equal may differ in their last digits.
+    fn budget(&self) -> f64 {
+        self.max_loss + 1e-9
+    }
+
     fn allows(&self, loss: f64) -> bool {
-        loss <= self.max_loss + 1e-9
+        loss <= self.budget()
     }
 }
 
@@ -76,7 +80,7 @@ pub(super) fn find(
     }
     let search = split.search.clone().spread(EXAMPLES);
     let mut measuring = Measuring::new(prepared, given, goal, &reference, &search, progress)?;
-    let best = search::search(&space, goal.max_loss + 1e-9, goal.trials(), &mut measuring)?;
+    let best = search::search(&space, goal.budget(), goal.trials(), &mut measuring)?;
     if goal.target != Target::Latency && space::mixes(prepared, given) {
         measuring.mix(&best)?;
     }

@@ -38,13 +38,14 @@ impl Prepared {
         progress.step("comparing the package with the model");
         let given: Vec<_> = recipe.examples.iter().map(|example| &example.input).chain(inputs).collect();
         let check = Check { source: &source, words: &imported.words, given: &given };
-        let fused = check.fused(&manifest, &imported.model).unwrap_or_else(|reason| {
-            tracing::debug!(%reason, "the layers were left as they are");
-            None
-        });
-        let (draft, model) = match fused {
-            Some(fused) => fused,
-            None => (check.draft(manifest, &imported.model, Tolerance::SAME)?, imported.model),
+        let (draft, model) = match check.fused(&manifest, &imported.model) {
+            Ok(Some(fused)) => fused,
+            Ok(None) => (check.draft(manifest, &imported.model, Tolerance::SAME)?, imported.model),
+            Err(reason) => {
+                let mut draft = check.draft(manifest, &imported.model, Tolerance::SAME)?;
+                draft.warnings.push(format!("dense layers were left as they are, and can't be quantized: {reason:#}"));
+                (draft, imported.model)
+            }
         };
         let inputs = match &recipe.quantize.calibration {
             Some(file) => Inputs::read(file, &draft.manifest, &source)?,

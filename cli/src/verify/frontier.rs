@@ -15,6 +15,17 @@ pub enum Target {
     Memory,
 }
 
+impl Target {
+    /// What is to become small, of a point: milliseconds, or bytes.
+    pub fn cost(self, point: &Point) -> f64 {
+        match self {
+            Self::Latency => point.latency_ms,
+            Self::Size => point.package_bytes as f64,
+            Self::Memory => point.memory_bytes as f64,
+        }
+    }
+}
+
 /// What a search tried, within which budget.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Frontier {
@@ -48,11 +59,7 @@ pub struct Point {
 impl Frontier {
     /// What the search makes small, of a point: milliseconds, or bytes.
     pub fn cost(&self, point: &Point) -> f64 {
-        match self.target {
-            Target::Latency => point.latency_ms,
-            Target::Size => point.package_bytes as f64,
-            Target::Memory => point.memory_bytes as f64,
-        }
+        self.target.cost(point)
     }
 
     /// The points that no other beats in both loss and cost, the cheapest first.

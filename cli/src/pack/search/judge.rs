@@ -12,7 +12,7 @@ use crate::prune::{Nothing, Step};
 use crate::quantize::Scheme;
 use crate::recipe::Shrink;
 use crate::search::{Candidate, Judge, Trial};
-use crate::verify::{Answers, Comparison, Frontier, Point, Target};
+use crate::verify::{Answers, Comparison, Frontier, Point};
 
 /// How many pruned models are kept, for candidates that go on from them.
 const KEPT: usize = 8;
@@ -102,14 +102,6 @@ impl<'a> Measuring<'a> {
         Ok(Some(Point { name, loss, latency_ms, package_bytes, memory_bytes, chosen: false, within }))
     }
 
-    fn cost(&self, point: &Point) -> f64 {
-        match self.goal.target {
-            Target::Latency => point.latency_ms,
-            Target::Size => point.package_bytes as f64,
-            Target::Memory => point.memory_bytes as f64,
-        }
-    }
-
     /// Measures the best candidate once more with formats that are chosen layer by layer.
     pub(super) fn mix(&mut self, best: &Candidate) -> Result<()> {
         let mixed = Candidate { scheme: Scheme::Auto, ..best.clone() };
@@ -119,7 +111,8 @@ impl<'a> Measuring<'a> {
     /// The candidates within the budget, those that cost least first.
     pub(super) fn best_first(&self) -> Vec<Candidate> {
         let mut within: Vec<_> = self.tried.iter().filter(|(_, point)| point.within).collect();
-        within.sort_by(|(_, a), (_, b)| self.cost(a).total_cmp(&self.cost(b)).then(a.loss.total_cmp(&b.loss)));
+        let cost = |point: &Point| self.goal.target.cost(point);
+        within.sort_by(|(_, a), (_, b)| cost(a).total_cmp(&cost(b)).then(a.loss.total_cmp(&b.loss)));
         within.into_iter().map(|(candidate, _)| candidate.clone()).collect()
     }
 
@@ -138,7 +131,7 @@ impl Judge for Measuring<'_> {
             Ok(None) => Ok(None),
             Ok(Some(point)) => {
                 self.progress.advance();
-                let trial = Trial { loss: point.loss, cost: self.cost(&point) };
+                let trial = Trial { loss: point.loss, cost: self.goal.target.cost(&point) };
                 self.tried.push((candidate.clone(), point));
                 Ok(Some(trial))
             }
