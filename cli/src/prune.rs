@@ -1,11 +1,13 @@
 //! `--prune`: parts of a model that contribute little are taken out, and what is left makes up for them.
 //!
-//! Every method takes whole parts out of the graph, whose shapes shrink with them, so that the model is smaller and faster
-//! without a kernel that knows. What a part contributes is measured on the inputs to calibrate with; the weights that
-//! read what is left are fitted anew by least squares on what the layer gave before. Nothing is trained.
+//! Most methods take whole parts out of the graph, whose shapes shrink with them, so that the model is smaller and faster
+//! without a kernel that knows. Two hold weights at zero, of which a kernel or the package knows. What a part contributes is
+//! measured on the inputs to calibrate with; the weights that read what is left are fitted anew by least squares on what the
+//! layer gave before. Nothing is trained.
 
 mod allot;
 mod attended;
+mod blocks;
 mod channels;
 mod elimination;
 mod heads;
@@ -19,8 +21,10 @@ mod rewrite;
 mod sites;
 mod step;
 mod stream;
+mod thin;
 mod trees;
 mod watch;
+mod weights;
 
 use anyhow::{Context as _, Result, ensure};
 use emberlite::model::Pruning;
@@ -92,6 +96,8 @@ fn apply(model: &TypedModel, context: &Context<'_>) -> Result<Outcome> {
         Method::LowRank => low_rank::prune(model, context),
         Method::Channels => channels::prune(model, context),
         Method::Trees => trees::prune(model, context),
+        Method::Blocks => blocks::prune(model, context),
+        Method::Weights => weights::prune(model, context),
     }
 }
 

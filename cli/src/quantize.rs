@@ -10,7 +10,7 @@ mod layer_loss;
 mod mixed;
 mod moments;
 mod observe;
-mod parallel;
+pub(crate) mod parallel;
 mod q4;
 mod range;
 mod scheme;
@@ -30,6 +30,7 @@ use tract_core::transform::ModelTransform;
 
 pub use agreement::{Measure, rounded};
 pub use apply::Quantizer;
+pub(crate) use groups::groups;
 pub(crate) use keep::AUTO;
 pub use keep::Keep;
 pub use mixed::mixed;
@@ -39,7 +40,7 @@ pub use range::RangeMethod;
 pub use scheme::Scheme;
 pub use sensitivity::Probe;
 pub use smooth::Smooth;
-use ties::Ties;
+pub(crate) use ties::Ties;
 
 /// The next higher precision: of a layer that is kept, or that has no form in `format`.
 pub fn higher(format: WeightFormat) -> WeightFormat {

@@ -7,8 +7,10 @@ mod decomposition;
 mod elimination;
 mod matrix;
 mod root;
+mod thinning;
 
 pub use decomposition::{Eigen, Singular};
 pub use elimination::{Elimination, Removal};
 pub use matrix::Matrix;
 pub use root::Root;
+pub use thinning::{Block, Thinning};

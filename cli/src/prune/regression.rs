@@ -2,9 +2,11 @@
 
 use anyhow::{Result, anyhow, ensure};
 use emberlite::ops::Linear;
-use emberlite_algebra::{Elimination, Matrix, Removal, Root};
+use emberlite_algebra::{Block, Elimination, Matrix, Removal, Root, Thinning};
 use tract_core::internal::tract_ndarray::linalg::general_mat_mul;
 use tract_core::internal::tract_ndarray::{Array2, ArrayView2};
+
+use super::Part;
 
 /// How firmly a layer's present weights are held to, as a part of the mean variance of its inputs, where there are as many
 /// rows as inputs; with more rows less. What the inputs to calibrate with tell little of stays as it is.
@@ -166,13 +168,34 @@ impl Regression {
             -self.damping,
         );
         weight = root.divide(&wanted);
-        let bias: Vec<f32> = (0..weight.rows())
-            .map(|output| {
-                let given = weight.row(output).iter().zip(kept).map(|(weight, input)| weight * self.mean_read[*input]);
-                (self.mean_wanted[output] - given.sum::<f64>()) as f32
-            })
-            .collect();
-        like(&self.layer, &weight.to_f32(), kept.len(), &bias)
+        like(&self.layer, &weight.to_f32(), kept.len(), &self.bias(&weight, kept))
+    }
+
+    /// The layer with a part of its blocks held at zero, how many blocks it has, and how many are held.
+    ///
+    /// # Errors
+    /// As [`like`].
+    pub(super) fn thinned(&self, block: Block, part: Part) -> Result<(Linear, usize, usize)> {
+        let mut thinning = Thinning::new(&self.covariance, self.wanted.clone(), block);
+        let blocks = thinning.blocks();
+        let held = part.of(blocks);
+        thinning.hold(held);
+        // As above.
+        let mut more = thinning.weight().clone();
+        more.add(&Matrix::from_f32(more.rows(), more.columns(), &self.layer.dense()), -1.0);
+        thinning.want_more(&more, self.damping);
+        let (weight, all) = (thinning.weight(), (0..self.layer.inputs()).collect::<Vec<_>>());
+        let layer = like(&self.layer, &weight.to_f32(), all.len(), &self.bias(weight, &all))?;
+        Ok((layer, blocks, held))
+    }
+
+    /// What is missing to the means that are wanted where a layer has these weights for these inputs.
+    fn bias(&self, weight: &Matrix, kept: &[usize]) -> Vec<f32> {
+        let of = |output: usize| {
+            let given = weight.row(output).iter().zip(kept).map(|(weight, input)| weight * self.mean_read[*input]);
+            (self.mean_wanted[output] - given.sum::<f64>()) as f32
+        };
+        (0..weight.rows()).map(of).collect()
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) fn prune(model: &TypedModel, sites: &[Box<dyn Site>], context: &Conte
         if count == 0 {
             continue;
         }
-        let regression = observed(&pruned, site.reader(), &targets, context)?;
+        let regression = observed_one(&pruned, site.reader(), &targets, context)?;
         let gone: Vec<usize> = regression.removals(site.width(), count).iter().map(|removal| removal.unit).collect();
         let kept: Vec<usize> = (0..site.units()).filter(|unit| !gone.contains(unit)).collect();
         let width = site.width();
@@ -74,7 +74,7 @@ pub(super) fn refit(
     }
     let targets = targets(model, readers, context)?;
     for reader in readers {
-        let regression = observed(&pruned, reader, &targets, context)?;
+        let regression = observed_one(&pruned, reader, &targets, context)?;
         let id = pruned.node_id_by_name(reader).map_err(|error| anyhow!("{error:#}"))?;
         let all: Vec<usize> = (0..layer(&pruned, reader)?.inputs()).collect();
         let mut rewrite = Rewrite::default();
@@ -92,10 +92,11 @@ fn count(site: &dyn Site, context: &Context<'_>) -> usize {
     if 2 * whole > wanted { whole } else { wanted }
 }
 
-type Targets = BTreeMap<String, Arc<Target>>;
+/// What layers are to give, by their names.
+pub(super) type Targets = BTreeMap<String, Arc<Target>>;
 
 /// What layers give in a model, row after row.
-fn targets(model: &TypedModel, readers: &[String], context: &Context<'_>) -> Result<Targets> {
+pub(super) fn targets(model: &TypedModel, readers: &[String], context: &Context<'_>) -> Result<Targets> {
     let mut targets = BTreeMap::new();
     for reader in readers {
         let node = model.node_by_name(reader).map_err(|error| anyhow!("{error:#}"))?;
@@ -106,16 +107,37 @@ fn targets(model: &TypedModel, readers: &[String], context: &Context<'_>) -> Res
     Ok(targets)
 }
 
-/// What a layer reads in a model that is pruned in part, and what it is to give.
-fn observed(model: &TypedModel, reader: &str, targets: &Targets, context: &Context<'_>) -> Result<Regression> {
+/// What layers read in a model that is pruned in part, and what they are to give; nothing of those that were not run.
+pub(super) fn observed(
+    model: &TypedModel,
+    targets: &Targets,
+    context: &Context<'_>,
+) -> Result<BTreeMap<String, Regression>> {
+    let mut notes: BTreeMap<String, Arc<Following>> = BTreeMap::new();
+    for (reader, target) in targets {
+        let layer = layer(model, reader)?;
+        let sums = Mutex::new((0, Sums::new(layer.inputs(), layer.outputs())));
+        notes.insert(reader.clone(), Arc::new(Following { target: target.clone(), sums }));
+    }
+    let watchers = notes.iter().map(|(name, note)| (name.clone(), note.clone() as Arc<dyn Note>)).collect();
+    context.calibration.run(&watched(model, &watchers)?, context.progress)?;
+    let mut regressions = BTreeMap::new();
+    for (reader, note) in notes {
+        let sums = note.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        if sums.0 > 0 {
+            let regression = Regression::new(layer(model, &reader)?, &sums.1).with_context(|| reader.clone())?;
+            regressions.insert(reader, regression);
+        }
+    }
+    Ok(regressions)
+}
+
+/// As [`observed`], of one layer, which must be run.
+fn observed_one(model: &TypedModel, reader: &str, targets: &Targets, context: &Context<'_>) -> Result<Regression> {
     let target = targets.get(reader).with_context(|| format!("{reader} is not known"))?;
-    let layer = layer(model, reader)?;
-    let sums = Mutex::new((0, Sums::new(layer.inputs(), layer.outputs())));
-    let note = Arc::new(Following { target: target.clone(), sums });
-    let notes = BTreeMap::from([(reader.to_owned(), note.clone() as Arc<dyn Note>)]);
-    context.calibration.run(&watched(model, &notes)?, context.progress)?;
-    let sums = note.sums.lock().unwrap_or_else(PoisonError::into_inner);
-    Regression::new(layer, &sums.1).with_context(|| reader.to_owned())
+    let targets = Targets::from([(reader.to_owned(), target.clone())]);
+    let regression = observed(model, &targets, context)?.remove(reader);
+    regression.with_context(|| format!("{reader}: nothing went through the layer"))
 }
 
 /// The layer of a node.
@@ -129,7 +151,7 @@ pub(super) fn layer<'a>(model: &'a TypedModel, name: &str) -> Result<&'a Linear>
 
 /// What a layer gives: with its residual, but before an activation.
 #[derive(Debug)]
-struct Target {
+pub(super) struct Target {
     /// The layer without activation, where it has one.
     bare: Option<Linear>,
     rows: Mutex<Vec<f32>>,

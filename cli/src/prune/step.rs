@@ -22,6 +22,10 @@ pub enum Method {
     Channels,
     /// Trees of an ensemble
     Trees,
+    /// Blocks of 16 outputs and 4 inputs of linear layers: int8 is faster without them
+    Blocks,
+    /// Single weights of linear layers: the package is smaller, and nothing is faster
+    Weights,
 }
 
 impl fmt::Display for Method {

@@ -10,7 +10,7 @@ use tract_core::prelude::{TypedModel, TypedNode};
 use super::gptq::{Rounding, linear};
 use super::mixed::Mixing;
 use super::smooth::{Smoothing, absorb, smoothed};
-use super::{Keep, Quantize, Scheme, Smooth, format_of, higher, layers, sensitivity, static_range, with_linears};
+use super::{Keep, Quantize, Scheme, Smooth, Ties, format_of, higher, layers, sensitivity, static_range, with_linears};
 use crate::calibrate::Calibration;
 use crate::progress::Progress;
 use crate::recipe::QuantizeSettings;
@@ -164,7 +164,7 @@ impl Quantizer<'_> {
             let method = self.settings.range.unwrap_or_default();
             quantized = static_range::fixed(&quantized, method, self.calibration, self.progress)?;
         }
-        absorb(&quantized)
+        without_empty_blocks(&absorb(&quantized)?)
     }
 
     /// The model with its layers in these formats, each rounded as if it were the only one.
@@ -210,6 +210,18 @@ impl Quantizer<'_> {
         }
         fit(&Rounding { model, layers: &fitted, factors: &factors, calibration, progress }, quantized)
     }
+}
+
+/// The model with layers that leave out the empty blocks of their weights, where that pays and no embedding is tied to them.
+fn without_empty_blocks(model: &TypedModel) -> Result<TypedModel> {
+    let ties = Ties::of(model);
+    let sparse = |node: &TypedNode| {
+        let layer = node.op_as::<Linear>().filter(|_| !ties.has_layer(&node.name))?;
+        let sparse = layer.clone().without_empty_blocks();
+        (sparse.blocks() != layer.blocks()).then(|| (node.name.clone(), sparse))
+    };
+    let sparse: BTreeMap<String, Linear> = model.nodes().iter().filter_map(sparse).collect();
+    if sparse.is_empty() { Ok(model.clone()) } else { with_linears(model, sparse) }
 }
 
 /// Every layer with its format, the greatest error first.

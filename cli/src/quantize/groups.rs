@@ -8,7 +8,7 @@ use tract_core::prelude::{OutletId, TypedModel};
 ///
 /// # Errors
 /// A graph without an order.
-pub(super) fn groups(model: &TypedModel, layers: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
+pub(crate) fn groups(model: &TypedModel, layers: &[String]) -> anyhow::Result<Vec<Vec<String>>> {
     let order = model.eval_order().map_err(|error| anyhow::anyhow!("the graph has no order: {error:#}"))?;
     let mut groups: Vec<(OutletId, Vec<String>)> = Vec::new();
     for node in order.into_iter().map(|id| model.node(id)) {

@@ -11,7 +11,7 @@ use crate::jobs;
 ///
 /// # Errors
 /// What `work` fails with, and a panic of its.
-pub(super) fn map<T: Sync, R: Send, C: FromIterator<R>>(
+pub(crate) fn map<T: Sync, R: Send, C: FromIterator<R>>(
     items: &[T],
     work: impl Fn(&T) -> Result<R> + Sync,
 ) -> Result<C> {

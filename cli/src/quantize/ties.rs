@@ -5,11 +5,11 @@ use tract_core::internal::{TractResult, TypedModelPatch, TypedNode, format_err};
 use tract_core::prelude::TypedModel;
 
 /// Which embeddings are tied to which linear layers, by the names of their nodes.
-pub(super) struct Ties(Vec<(String, String)>);
+pub(crate) struct Ties(Vec<(String, String)>);
 
 impl Ties {
     /// The ties of a model.
-    pub(super) fn of(model: &TypedModel) -> Self {
+    pub(crate) fn of(model: &TypedModel) -> Self {
         let tied = |node: &TypedNode| {
             let (table, _) = node.op_as::<Embedding>()?.tables().first().filter(|(table, _)| table.is_tied())?;
             let is_it = |layer: &&TypedNode| {
@@ -23,12 +23,12 @@ impl Ties {
     }
 
     /// Whether an embedding is tied to this layer.
-    pub(super) fn has_layer(&self, name: &str) -> bool {
+    pub(crate) fn has_layer(&self, name: &str) -> bool {
         self.0.iter().any(|(_, layer)| layer == name)
     }
 
     /// Ties the embeddings to what the layers are now.
-    pub(super) fn restore(self, model: &mut TypedModel) -> TractResult<()> {
+    pub(crate) fn restore(self, model: &mut TypedModel) -> TractResult<()> {
         for (embedding, layer) in self.0 {
             let node = model.node_by_name(&embedding)?;
             let layer = model.node_by_name(&layer)?.op_as::<Linear>();

@@ -81,6 +81,7 @@ fn weight(weights: &Weights<'_>, inputs: usize, output: usize, input: usize) -> 
         Weights::F16(bits) => half::f16::from_bits(bits[float_index(inputs, output, input)]).to_f32(),
         Weights::Bf16(bits) => half::bf16::from_bits(bits[float_index(inputs, output, input)]).to_f32(),
         Weights::Int8 { values, scales, .. } => f32::from(values[int8_index(inputs, output, input)]) * scales[output],
+        Weights::SparseInt8 { blocks, scales, .. } => f32::from(blocks.value(output, input)) * scales[output],
         Weights::Q4(bytes) => {
             let value = f32::from(read_value(bytes, inputs, output, input)) - f32::from(ZERO);
             value * read_scale(bytes, inputs, output, input / BLOCK).to_f32()

@@ -5,6 +5,7 @@
 //! - `f32`, `f16`, `bf16`: `[panel][input][PANEL]`;
 //! - `int8`: `[panel][input / 4][PANEL][4]`, each output with its scale; rows of activations are quantized on the fly to
 //!   unsigned bytes, each over its own range or all over a fixed one, and the products are summed exactly in 32 bits;
+//! - `int8` without its empty blocks: panels of [`sparse::PANEL`] outputs, see [`sparse`];
 //! - 4-bit: `[panel][block]` of panels of [`blocks::PANEL`] outputs and blocks of [`blocks::BLOCK`] inputs, see
 //!   [`blocks`]; blocks of activations are quantized on the fly to signed bytes, each with its own scale.
 //!
@@ -14,11 +15,13 @@ pub mod blocks;
 mod dot;
 mod finish;
 mod float;
+mod gather;
 mod int8;
 mod nibbles;
 pub mod pack;
 mod q4;
 mod quantize;
+pub mod sparse;
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +59,15 @@ pub enum Weights<'a> {
         /// What each output's are multiplied with; padded to whole panels.
         scales: &'a [f32],
         /// The sum of each output's, a whole number; padded to whole panels.
+        sums: &'a [f32],
+    },
+    /// Whole numbers from -127 to 127 whose empty blocks are left out.
+    SparseInt8 {
+        /// The blocks in which a number is not zero.
+        blocks: sparse::Blocks<'a>,
+        /// As those of `Int8`.
+        scales: &'a [f32],
+        /// As those of `Int8`.
         sums: &'a [f32],
     },
     /// Whole numbers from -8 to 7 in blocks, as [`blocks`] lays them out.
@@ -126,6 +138,7 @@ impl Weights<'_> {
             Self::F32(values) => size_of_val(*values),
             Self::F16(bits) | Self::Bf16(bits) => size_of_val(*bits),
             Self::Int8 { values, .. } => values.len(),
+            Self::SparseInt8 { blocks, .. } => blocks.values.len(),
             Self::Q4(bytes) => bytes.len(),
         }
     }
@@ -145,6 +158,9 @@ impl Weights<'_> {
                         && scales.len() == padded
                         && sums.len() == padded
                 }
+                Self::SparseInt8 { blocks, scales, sums } => {
+                    blocks.fit(inputs, outputs) && scales.len() == padded && sums.len() == padded
+                }
                 Self::Q4(bytes) => bytes.len() == blocks::volume(inputs, outputs),
             }
     }
@@ -153,11 +169,12 @@ impl Weights<'_> {
 impl Linear<'_> {
     /// Whether every slice is as long as the sizes say.
     pub fn fits(&self) -> bool {
-        let quantizes = matches!(self.weights, Weights::Int8 { .. } | Weights::Q4(_));
+        let is_int8 = matches!(self.weights, Weights::Int8 { .. } | Weights::SparseInt8 { .. });
+        let quantizes = is_int8 || matches!(self.weights, Weights::Q4(_));
         self.weights.fit(self.inputs, self.outputs)
             && self.bias.len() == self.outputs.next_multiple_of(PANEL)
             && (self.factors.is_empty() || (quantizes && self.factors.len() == self.inputs))
-            && (self.range.is_none() || matches!(self.weights, Weights::Int8 { .. }))
+            && (self.range.is_none() || is_int8)
     }
 
     /// `out = activation(x W^T + b) + residual`, for as many rows as `x` has.
@@ -177,6 +194,9 @@ impl Linear<'_> {
         };
         match self.weights {
             Weights::Int8 { values, scales, sums } => int8::run(isa, &job, x, int8::Operands { values, scales, sums }),
+            Weights::SparseInt8 { blocks, scales, sums } => {
+                gather::run(isa, &job, x, gather::Operands { blocks, scales, sums });
+            }
             Weights::Q4(bytes) => q4::run(isa, &job, x, bytes),
             Weights::F32(_) | Weights::F16(_) | Weights::Bf16(_) => float::run(isa, &job, x),
         }

@@ -1,6 +1,7 @@
 //! Memory that a thread's kernels use again and again, aligned to cache lines.
 
 use std::cell::Cell;
+use std::thread::LocalKey;
 
 /// A cache line.
 #[derive(Clone, Copy)]
@@ -12,6 +13,7 @@ const LINE: usize = 64;
 thread_local! {
     static FLOATS: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
     static BYTES: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
+    static MORE_BYTES: Cell<Vec<Line>> = const { Cell::new(Vec::new()) };
 }
 
 /// Lends `length` numbers of any value. A nested call on the same thread gets other ones.
@@ -26,11 +28,20 @@ pub(crate) fn floats<R>(length: usize, work: impl FnOnce(&mut [f32]) -> R) -> R 
 
 /// Lends `length` bytes of any value. A nested call on the same thread gets other ones.
 pub(crate) fn bytes<R>(length: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut lines = BYTES.take();
+    bytes_of(&BYTES, length, work)
+}
+
+/// Lends other bytes than [`bytes`] to work that has those.
+pub(crate) fn more_bytes<R>(length: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
+    bytes_of(&MORE_BYTES, length, work)
+}
+
+fn bytes_of<R>(scratch: &'static LocalKey<Cell<Vec<Line>>>, length: usize, work: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut lines = scratch.take();
     grow(&mut lines, length);
     // SAFETY: the lines hold at least as many bytes, all initialized.
     let result = work(unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), length) });
-    BYTES.set(lines);
+    scratch.set(lines);
     result
 }
 

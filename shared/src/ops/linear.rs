@@ -8,12 +8,14 @@ use tract_nnef::internal::*;
 
 mod narrow;
 mod opl;
+mod sparse;
 
 use super::output::{filled, floats};
 use super::weights::Weights;
 
 pub use emberlite_kernels::linear::PANEL;
 pub(super) use opl::register;
+use sparse::Index;
 
 /// How a layer's weights are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,12 +59,17 @@ pub struct Q4Blocks {
 /// (`int8`: `[inputs / 4, outputs, 4]`), and they are laid out when they are read. A layer of whole numbers may have
 /// factors, `f32` `[inputs]`, that its inputs are multiplied with before they are quantized; one of `int8` a range that
 /// they are quantized over.
+///
+/// An `int8` layer may have only those blocks of 16 outputs and 4 inputs in which a weight is not zero, `[blocks, 16, 4]`;
+/// `u16` beside them tell how many each panel of 16 outputs has, and then which four inputs each meets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Linear {
     inputs: usize,
     outputs: usize,
     format: WeightFormat,
     weights: Weights,
+    /// Of an int8 layer without its empty blocks.
+    index: Option<Index>,
     terms: Weights,
     factors: Option<Weights>,
     range: Option<Range>,
@@ -87,6 +94,7 @@ impl Linear {
             outputs,
             format: WeightFormat::F32,
             weights: Weights::owned(&[panels, inputs, PANEL], pack::float(weight, inputs, outputs)),
+            index: None,
             terms: plain_terms(bias, outputs)?,
             factors: None,
             range: None,
@@ -117,6 +125,7 @@ impl Linear {
             outputs,
             format: WeightFormat::Q4,
             weights: q4_weights(&rounded, inputs, outputs),
+            index: None,
             terms: plain_terms(bias, outputs)?,
             factors: None,
             range: None,
@@ -231,7 +240,7 @@ impl Linear {
             }
             WeightFormat::Q4 => (q4_weights(&blocks::round(&dense, inputs), inputs, outputs), plain()),
         };
-        Ok(Self { format, weights, terms, factors: None, range: None, ..self })
+        Ok(Self { format, weights, index: None, terms, factors: None, range: None, ..self })
     }
 
     /// The weights as numbers, `[outputs, inputs]` in row-major order, with the factors in them.
@@ -251,7 +260,7 @@ impl Linear {
             WeightFormat::F32 => pack::dense(self.weights.values(), inputs, outputs),
             WeightFormat::F16 => pack::dense(&widened(|bits| f16::from_bits(bits).to_f32()), inputs, outputs),
             WeightFormat::Bf16 => pack::dense(&widened(|bits| half::bf16::from_bits(bits).to_f32()), inputs, outputs),
-            WeightFormat::Int8 => pack::dense_int8(self.weights.values(), self.term(0), inputs, outputs),
+            WeightFormat::Int8 => pack::dense_int8(self.panels().values(), self.term(0), inputs, outputs),
             WeightFormat::Q4 => blocks::dense(self.weights.values(), inputs, outputs),
         }
     }
@@ -298,7 +307,8 @@ impl Linear {
 
     /// How many bytes the weights and terms have.
     pub fn size_bytes(&self) -> usize {
-        self.weights.bytes().len() + self.terms.bytes().len() + size_of_val(self.factors())
+        let index = self.index.as_ref().map_or(0, |index| index.list().bytes().len());
+        self.weights.bytes().len() + index + self.terms.bytes().len() + size_of_val(self.factors())
     }
 
     fn term(&self, row: usize) -> &[f32] {
@@ -309,16 +319,19 @@ impl Linear {
         self.term(if self.format == WeightFormat::Int8 { 2 } else { 0 })
     }
 
-    /// The weights and the terms, which others may share.
-    pub(super) fn parts(&self) -> (&Weights, &Weights) {
-        (&self.weights, &self.terms)
-    }
-
     fn kernel(&self) -> kernel::Linear<'_> {
+        let weights = match &self.index {
+            None => kernel_weights(self.format, &self.weights, &self.terms, self.outputs),
+            Some(index) => kernel::Weights::SparseInt8 {
+                blocks: index.blocks(&self.weights),
+                scales: self.term(0),
+                sums: self.term(1),
+            },
+        };
         kernel::Linear {
             inputs: self.inputs,
             outputs: self.outputs,
-            weights: kernel_weights(self.format, &self.weights, &self.terms, self.outputs),
+            weights,
             bias: self.padded_bias(),
             activation: self.activation,
             factors: self.factors(),
@@ -373,7 +386,8 @@ impl Op for Linear {
     }
 
     fn info(&self) -> TractResult<Vec<String>> {
-        Ok(vec![format!("{} to {}, {:?}", self.inputs, self.outputs, self.format)])
+        let blocks = self.blocks().map(|(left, all)| format!(", {left} of {all} blocks")).unwrap_or_default();
+        Ok(vec![format!("{} to {}, {:?}{blocks}", self.inputs, self.outputs, self.format)])
     }
 
     op_as_typed_op!();

@@ -134,6 +134,58 @@ fn factors_fixed_ranges_and_tables_of_4_bits_are_read_again() {
     assert!(damaged("Int8.factors", "Int8.terms").contains("are no"));
 }
 
+/// A layer of 16 outputs and 44 inputs with blocks of 16 outputs and 4 inputs that are empty, in int8.
+fn with_empty_blocks() -> Linear {
+    let mut weight = numbers(8, 40 * 44);
+    for (at, weight) in weight.iter_mut().enumerate() {
+        let (output, input) = (at / 44, at % 44);
+        if (output / 16 + input / 4) % 2 == 0 {
+            *weight = 0.0;
+        }
+    }
+    let layer = Linear::new(&weight, 40, 44, Some(&numbers(9, 40))).unwrap().with_activation(Activation::Gelu);
+    layer.with_format(WeightFormat::Int8).unwrap()
+}
+
+#[test]
+fn a_layer_without_its_empty_blocks_is_smaller_and_gives_the_same() {
+    let whole = with_empty_blocks();
+    let sparse = whole.clone().without_empty_blocks();
+    assert_eq!((whole.blocks(), sparse.blocks()), (None, Some((16, 33))));
+    assert!(sparse.size_bytes() < whole.size_bytes());
+    let x = numbers(10, 5 * 44);
+    assert_eq!((sparse.apply(&x), sparse.dense()), (whole.apply(&x), whole.dense()));
+    assert_eq!(Table::tied(&sparse), Table::tied(&whole));
+    assert_eq!(sparse.with_format(WeightFormat::F32).unwrap(), whole.with_format(WeightFormat::F32).unwrap());
+    let few = Linear::new(&numbers(8, 40 * 44), 40, 44, None).unwrap().with_format(WeightFormat::Int8).unwrap();
+    assert_eq!(few.clone().without_empty_blocks(), few);
+}
+
+#[test]
+fn a_layer_without_its_empty_blocks_is_read_again() {
+    let mut model = TypedModel::default();
+    let x = model.add_source("x", f32::fact([3, 44])).unwrap();
+    let layer = with_empty_blocks().without_empty_blocks().with_factors(&[0.5; 44]).unwrap();
+    let y = model.wire_node("layer", layer, &[x]).unwrap();
+    model.select_output_outlets(&y).unwrap();
+    let written = engine::write_graph(&model).unwrap();
+    let read = engine::read_graph(&written.text, &written).unwrap();
+    let x = || vec![Tensor::from_shape(&[3, 44], &numbers(10, 3 * 44)).unwrap()];
+    assert_eq!(Plan::new(read).unwrap().run(x()).unwrap(), Plan::new(model).unwrap().run(x()).unwrap());
+    let index: Vec<u16> = written.weights["layer.index"].try_as_plain_ram().unwrap().as_slice().unwrap().to_vec();
+    let with = |at: usize, value: u16| {
+        let mut index = index.clone();
+        index[at] = value;
+        let mut weights = HashMap::clone(&written.weights);
+        weights.insert("layer.index".to_owned(), Arc::new(tensor1(&index)));
+        engine::read_graph(&written.text, &engine::Graph { text: written.text.clone(), weights })
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(with(0, 65_535).contains("are no"));
+    assert!(with(3, 11).contains("panel 0 has blocks out of order"));
+}
+
 #[test]
 fn a_layer_stands_for_its_weights_times_its_factors() {
     let linear = Linear::new(&numbers(3, 3 * WIDTH), 3, WIDTH, None).unwrap();

@@ -45,7 +45,7 @@ unsafe fn lanes<L: Lanes>(job: &Job<'_>, x: *const f32, panels: Range<usize>, ro
             Weights::F32(values) => by_panels::<L, f32>(job, x, values.as_ptr(), panels, rows, memory),
             Weights::F16(bits) => by_panels::<L, Half>(job, x, bits.as_ptr().cast(), panels, rows, memory),
             Weights::Bf16(bits) => by_panels::<L, Brain>(job, x, bits.as_ptr().cast(), panels, rows, memory),
-            Weights::Int8 { .. } | Weights::Q4(_) => {}
+            Weights::Int8 { .. } | Weights::SparseInt8 { .. } | Weights::Q4(_) => {}
         }
     }
 }

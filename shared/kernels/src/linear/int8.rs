@@ -19,16 +19,27 @@ pub(super) struct Operands<'a> {
 }
 
 /// The rows of activations as bytes.
-struct Quantized<'a> {
-    bytes: &'a [u8],
-    stride: usize,
-    scales: &'a [RowScale],
+pub(super) struct Quantized<'a> {
+    /// Rows of whole groups, what is missing to one left over from before.
+    pub(super) bytes: &'a [u8],
+    pub(super) stride: usize,
+    pub(super) scales: &'a [RowScale],
 }
 
 /// How many numbers a thread quantizes at once.
 const CHUNK: usize = 32 * 1024;
 
 pub(super) fn run(isa: Isa, job: &Job<'_>, x: &[f32], weights: Operands<'_>) {
+    quantized(isa, job, x, |x| {
+        job.split(PANEL, |panels, rows| {
+            // SAFETY: the lengths were checked by the caller, which splits the work without overlap.
+            unsafe { block(isa, job, x, weights, panels, rows) }
+        });
+    });
+}
+
+/// Quantizes the rows of a job, whose lengths were checked, and does the work with them.
+pub(super) fn quantized(isa: Isa, job: &Job<'_>, x: &[f32], work: impl FnOnce(&Quantized<'_>)) {
     let inputs = job.layer.inputs;
     let stride = inputs.next_multiple_of(GROUP);
     scratch::bytes(job.rows * stride, |bytes| {
@@ -49,11 +60,7 @@ pub(super) fn run(isa: Isa, job: &Job<'_>, x: &[f32], weights: Operands<'_>) {
                 }
             }
         });
-        let quantized = Quantized { bytes, stride, scales: &scales };
-        job.split(PANEL, |panels, rows| {
-            // SAFETY: the lengths were checked by the caller, which splits the work without overlap.
-            unsafe { block(isa, job, &quantized, weights, panels, rows) }
-        });
+        work(&Quantized { bytes, stride, scales: &scales });
     });
 }
 

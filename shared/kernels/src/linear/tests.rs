@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::{Linear, Range, Weights, blocks, pack};
+use super::{GROUP, Linear, Range, Weights, blocks, pack, sparse};
+use crate::embedding::{Rows, Values, add_row};
 use crate::{Activation, Isa};
 
 /// A layer, its input, and what it is to give.
@@ -147,6 +148,61 @@ proptest! {
             let unquantized = case.expected(|row, output| case.product(&dense, row, output));
             let bound = 4.0 / f64::from(isa.levels()) * 2.0 * case.inputs as f64;
             close(&got, &unquantized, bound)?;
+        }
+    }
+}
+
+/// The case with some of its blocks empty.
+fn with_empty_blocks(mut case: Case, seed: u64) -> Case {
+    let inputs = case.inputs;
+    for (at, weight) in case.weight.iter_mut().enumerate() {
+        let block = (at / inputs / sparse::PANEL * inputs + at % inputs / GROUP) as u64;
+        if (block ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62 > 0 {
+            *weight = 0.0;
+        }
+    }
+    case
+}
+
+proptest! {
+    #[test]
+    fn int8_layers_without_their_empty_blocks_give_the_same(case in cases(), seed: u64, high in 0.5f32..3.0) {
+        let case = with_empty_blocks(case, seed);
+        let (inputs, outputs) = (case.inputs, case.outputs);
+        let pack::Int8 { values, scales, sums } = pack::int8(&case.weight, inputs, outputs);
+        let sparse::Packed { values: left, groups, starts } = sparse::pack(&values, inputs, outputs);
+        prop_assert!(groups.len() <= sparse::count(inputs, outputs));
+        let blocks = sparse::Blocks { values: &left, groups: &groups, starts: &starts };
+        prop_assert_eq!(&sparse::unpack(blocks, inputs, outputs), &values);
+        let whole = Weights::Int8 { values: &values, scales: &scales, sums: &sums };
+        let sparse = Weights::SparseInt8 { blocks, scales: &scales, sums: &sums };
+        let table = |weights| Rows { width: inputs, values: Values::Panels { weights, outputs } };
+        let (mut row, mut same) = (vec![0.0; inputs], vec![0.0; inputs]);
+        add_row(Isa::Portable, &table(whole), outputs - 1, true, &mut row);
+        add_row(Isa::Portable, &table(sparse), outputs - 1, true, &mut same);
+        prop_assert_eq!(row, same);
+        for isa in available() {
+            prop_assert_eq!(case.run(isa, sparse), case.run(isa, whole));
+            let (factors, range) = (factors(inputs), Range::new(-1.0, high).ok());
+            prop_assert_eq!(case.run_with(isa, sparse, &factors, range), case.run_with(isa, whole, &factors, range));
+        }
+    }
+
+    #[test]
+    fn blocks_that_are_of_no_layer_stay_within_bounds(
+        case in cases(),
+        mut groups in prop::collection::vec(any::<u16>(), 0..60),
+        mut starts in prop::collection::vec(0u32..80, 12),
+    ) {
+        groups.truncate(starts[0] as usize);
+        starts.truncate(case.outputs.div_ceil(sparse::PANEL) + 1);
+        starts.pop();
+        starts.push(groups.len() as u32);
+        let values = vec![1; groups.len() * sparse::BLOCK];
+        let terms = vec![1.0; case.outputs.next_multiple_of(super::PANEL)];
+        let blocks = sparse::Blocks { values: &values, groups: &groups, starts: &starts };
+        for isa in available() {
+            case.run(isa, Weights::SparseInt8 { blocks, scales: &terms, sums: &terms });
         }
     }
 }

@@ -42,7 +42,7 @@ impl Table {
     pub fn tied(layer: &Linear) -> Self {
         let (values, terms) = layer.parts();
         let tied = Tied { format: layer.format(), rows: layer.outputs(), width: layer.inputs() };
-        Self { values: values.clone(), scales: Some(terms.clone()), tied: Some(tied) }
+        Self { values, scales: Some(terms), tied: Some(tied) }
     }
 
     /// Whether it is the weights of a linear layer.

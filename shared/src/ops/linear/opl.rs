@@ -3,7 +3,8 @@
 use tract_nnef::internal::*;
 use tract_nnef::ser::array;
 
-use super::{Linear, Range, narrow};
+use super::sparse::Index;
+use super::{Linear, Range, WeightFormat, narrow};
 use crate::ops::activation;
 use crate::ops::weights::Weights;
 
@@ -22,6 +23,10 @@ pub(crate) fn register(registry: &mut Registry) {
             TypeName::Integer.named("to").doc("the length of a row of the result"),
             TypeName::String.named("activation").default("").doc("empty for none"),
             TypeName::String.named("factors").default("").doc("the label of what inputs are multiplied with first"),
+            TypeName::String
+                .named("index")
+                .default("")
+                .doc("the label of where blocks belong, if empty ones are left out"),
             TypeName::Scalar.named("low").default(0.0).doc("the least input that is told apart"),
             TypeName::Scalar.named("high").default(0.0).doc("the greatest; 0 as the least for no fixed range"),
         ],
@@ -50,6 +55,9 @@ fn dump(ast: &mut IntoAst<'_>, node: &TypedNode, op: &Linear) -> TractResult<Opt
     if let Some(factors) = &op.factors {
         named.push(("factors", factors.dump(ast, format!("{}.factors", node.name))?));
     }
+    if let Some(index) = &op.index {
+        named.push(("index", index.list().dump(ast, format!("{}.index", node.name))?));
+    }
     if let Some(range) = op.range {
         named.extend([("low", numeric(range.low())), ("high", numeric(range.high()))]);
     }
@@ -64,13 +72,20 @@ fn load(builder: &mut ModelBuilder<'_>, invocation: &ResolvedInvocation<'_>) -> 
     let activation: String = invocation.named_arg_as(builder, "activation")?;
     let outputs = invocation.named_arg_as(builder, "to")?;
     let factors: String = invocation.named_arg_as(builder, "factors")?;
+    let index: String = invocation.named_arg_as(builder, "index")?;
+    let index = match index.as_str() {
+        "" => None,
+        label => Some(Index::load(Weights::load(builder, label)?, outputs)?),
+    };
+    let given = Weights::load(builder, &weights)?;
     let ends: [f32; 2] = [invocation.named_arg_as(builder, "low")?, invocation.named_arg_as(builder, "high")?];
     let range = (ends != [0.0; 2]).then(|| Range::new(ends[0], ends[1])).transpose();
     let op = Linear {
         inputs: invocation.named_arg_as(builder, "from")?,
         outputs,
         format: serde_json::from_value(format.into())?,
-        weights: narrow::whole(Weights::load(builder, &weights)?, outputs)?,
+        weights: if index.is_some() { given } else { narrow::whole(given, outputs)? },
+        index,
         terms: Weights::load(builder, &terms)?,
         factors: if factors.is_empty() { None } else { Some(Weights::load(builder, &factors)?) },
         range: range.map_err(|reason| format_err!("{reason}"))?,
@@ -82,5 +97,10 @@ fn load(builder: &mut ModelBuilder<'_>, invocation: &ResolvedInvocation<'_>) -> 
         op.outputs <= 1 << 31 && op.inputs <= 1 << 31 && op.kernel().fits(),
         "the weights {weights:?} are no {op:?}"
     );
+    if let Some(index) = &op.index {
+        ensure!(op.format == WeightFormat::Int8, "only int8 layers can do without their empty blocks");
+        let blocks = index.blocks(&op.weights);
+        blocks.check(op.inputs, op.outputs).map_err(|reason| format_err!("the blocks of {weights:?}: {reason}"))?;
+    }
     builder.wire(op, &inputs)
 }
