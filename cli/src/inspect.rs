@@ -41,7 +41,11 @@ struct Section {
     name: String,
     dtype: String,
     shape: Vec<usize>,
+    /// As they are stored.
     bytes: usize,
+    /// The share of zeros, where it is stored without them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zeros: Option<f64>,
 }
 
 /// Opens a package file and reads all it says; `requirements` decrypt it, and judge it.
@@ -59,15 +63,19 @@ pub fn inspect(file: &Path, requirements: &Requirements) -> Result<Inspection> {
     }
     let mut sections: Vec<_> = package
         .sections()
-        .map(|section| Section {
-            name: section.name.to_owned(),
-            dtype: section.texts.map_or_else(|| format!("{:?}", section.dtype), |_| "TEXT".to_owned()),
-            shape: section.texts.unwrap_or(section.shape).to_vec(),
-            bytes: section.data.len(),
+        .map(|section| {
+            let (dtype, shape) = section.elements();
+            Section {
+                name: section.name.to_owned(),
+                dtype: section.texts.map_or_else(|| format!("{dtype:?}"), |_| "TEXT".to_owned()),
+                shape: section.texts.unwrap_or(shape).to_vec(),
+                bytes: section.data.len(),
+                zeros: section.zeros(),
+            }
         })
         .collect();
     sections.sort_by_key(|section| std::cmp::Reverse(section.bytes));
-    let parts = Parts::of(&package, &graph);
+    let parts = Parts::of(&package).with_context(|| file.display().to_string())?;
     Ok(Inspection {
         trust,
         digest: *package.digest(),
@@ -140,8 +148,12 @@ impl fmt::Display for Inspection {
             writeln!(f, "  {operator:<28} {count}")?;
         }
         writeln!(f, "\nSections")?;
-        for Section { name, dtype, shape, bytes } in &self.sections {
-            writeln!(f, "  {name:<36} {dtype:<6} {:<16} {bytes:>10} bytes", format!("{shape:?}"))?;
+        for Section { name, dtype, shape, bytes, zeros } in &self.sections {
+            write!(f, "  {name:<36} {dtype:<6} {:<16} {bytes:>10} bytes", format!("{shape:?}"))?;
+            match zeros {
+                Some(zeros) => writeln!(f, ", {:.1} % zeros", 100.0 * zeros)?,
+                None => writeln!(f)?,
+            }
         }
         write!(f, "\nParts\n{}", self.parts)?;
         for (index, step) in manifest.pruning.iter().enumerate() {

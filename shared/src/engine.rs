@@ -5,6 +5,7 @@ mod decoder;
 mod dialect;
 mod graph;
 mod ids;
+mod labels;
 mod parse;
 mod plan;
 mod sequence;
@@ -14,6 +15,7 @@ pub use decoder::{Chunk, Decoder, Logits};
 pub use emberlite_kernels::Isa;
 pub use emberlite_kernels::cache::CacheFormat;
 pub use graph::{Graph, Library, read as read_graph, write as write_graph};
+pub use labels::labels;
 pub use plan::Plan;
 pub use sequence::Sequence;
 

@@ -12,6 +12,7 @@ mod name;
 mod only;
 mod package;
 mod set;
+mod sparse;
 
 pub use buffer::PackageBytes;
 pub(crate) use buffer::aligned;
@@ -24,9 +25,10 @@ pub use layout::{Entry, LayoutError, write as write_package};
 pub use loaded::{Model, ModelError};
 pub use manifest::{
     Agreement, Background, Channels, Cosine, Dim, Example, FORMAT, Feature, GenerateSpec, ImageLayout, ImageSpec,
-    Manifest, Perplexity, Problem, Pruning, Quantization, QuantizedLayer, Resize, Role, SamplingDefaults, Section,
-    Source, SourceFile, Task, TensorSpec, TextSpec, Verification, Vocabulary,
+    Manifest, NEWEST_FORMAT, Perplexity, Problem, Pruning, Quantization, QuantizedLayer, Resize, Role,
+    SamplingDefaults, Section, Source, SourceFile, Task, TensorSpec, TextSpec, Verification, Vocabulary,
 };
 pub use name::{ModelName, NameError};
 pub use package::{Package, PackageError};
 pub use set::{ModelStatus, Models};
+pub use sparse::Sparse;

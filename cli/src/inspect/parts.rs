@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use anyhow::Result;
+use emberlite::engine;
 use emberlite::model::Package;
-use emberlite::ops::{Embedding, Linear};
 use serde::Serialize;
-use tract_core::prelude::TypedModel;
 
-/// The size of each part, in bytes. Together they are the whole file.
+/// The size of each part in the file, in bytes. Together they are the whole file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Parts {
     graph: usize,
@@ -21,17 +21,25 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    pub(crate) fn of(package: &Package, graph: &TypedModel) -> Self {
+    /// Those of a package; what a layer and a table share is the layer's.
+    ///
+    /// # Errors
+    /// A package whose graph is no text of one.
+    pub(crate) fn of(package: &Package) -> Result<Self> {
+        let text = package.graph()?;
+        let of_linears = engine::labels(text, "emberlite_linear")?;
+        let of_embeddings = engine::labels(text, "emberlite_embedding")?;
         let (mut embeddings, mut linears) = (0, 0);
-        for node in graph.nodes() {
-            linears += node.op_as::<Linear>().map_or(0, Linear::size_bytes);
-            let tables = node.op_as::<Embedding>().map_or(&[][..], Embedding::tables);
-            embeddings += tables.iter().map(|(table, _)| table.size_bytes()).sum::<usize>();
+        for section in package.weights() {
+            if of_linears.contains(section.name) {
+                linears += section.data.len();
+            } else if of_embeddings.contains(section.name) {
+                embeddings += section.data.len();
+            }
         }
         let tokenizer = package.tokenizer().map_or(0, <[u8]>::len);
-        let graph = package.graph().map_or(0, str::len);
-        let rest = package.size_bytes().saturating_sub(graph + tokenizer + embeddings + linears);
-        Self { graph, tokenizer, embeddings, linears, rest }
+        let rest = package.size_bytes().saturating_sub(text.len() + tokenizer + embeddings + linears);
+        Ok(Self { graph: text.len(), tokenizer, embeddings, linears, rest })
     }
 
     /// The parts that take room, by what they are called.

@@ -98,7 +98,6 @@ pub struct PartBytes {
 
 impl Side {
     fn of(package: &Package) -> Result<Self> {
-        let graph = package.read_graph()?;
         let source = &package.manifest().source;
         Ok(Self {
             file: source.file.clone(),
@@ -108,7 +107,7 @@ impl Side {
             file_bytes: None,
             package_digest: package.digest().to_string(),
             package_bytes: package.size_bytes(),
-            parts: Parts::of(package, &graph).named().map(|(name, bytes)| PartBytes { name, bytes }).collect(),
+            parts: Parts::of(package)?.named().map(|(name, bytes)| PartBytes { name, bytes }).collect(),
         })
     }
 }

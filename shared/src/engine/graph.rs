@@ -50,7 +50,10 @@ pub trait Library {
     fn tensor(&self, label: &str) -> Result<Tensor, EngineError>;
 
     /// A weight of one of our operators, which borrows it; `None` for one that can't be borrowed.
-    fn weights(&self, label: &str) -> Option<Weights>;
+    ///
+    /// # Errors
+    /// [`EngineError::Weight`] where it is not what it is said to be.
+    fn weights(&self, label: &str) -> Result<Option<Weights>, EngineError>;
 }
 
 impl Library for Graph {
@@ -63,10 +66,12 @@ impl Library for Graph {
         self.weights.get(label).map(|tensor| Tensor::clone(tensor)).ok_or_else(missing)
     }
 
-    fn weights(&self, label: &str) -> Option<Weights> {
-        let tensor = self.weights.get(label).filter(|tensor| tensor.is_plain_ram() && tensor.datum_type().is_copy())?;
+    fn weights(&self, label: &str) -> Result<Option<Weights>, EngineError> {
+        let tensor = self.weights.get(label).filter(|tensor| tensor.is_plain_ram() && tensor.datum_type().is_copy());
+        let Some(tensor) = tensor else { return Ok(None) };
         let bytes = tensor.as_bytes();
-        Weights::borrowed(tensor.datum_type(), tensor.shape(), Arc::new(bytes.to_vec()), 0..bytes.len()).ok()
+        let weights = Weights::borrowed(tensor.datum_type(), tensor.shape(), Arc::new(bytes.to_vec()), 0..bytes.len());
+        weights.map(Some).map_err(|reason| EngineError::Weight { name: label.to_owned(), reason })
     }
 }
 
@@ -78,24 +83,11 @@ pub fn read(text: &str, library: &impl Library) -> Result<TypedModel, EngineErro
     let mut failed = None;
     let read = guarded(|| {
         let doc = parse::document(text)?;
-        let labels = library.labels();
-        let variables = variables(&doc);
-        let mut tensors = HashMap::new();
-        let mut weights = HashMap::new();
-        for label in labels {
-            if !variables.contains(label) {
-                weights.extend(library.weights(label).map(|found| (label.to_owned(), found)));
-                continue;
-            }
-            match library.tensor(label) {
-                Ok(tensor) => drop(tensors.insert(Identifier(label.to_owned()), Arc::new(tensor))),
-                Err(error) => {
-                    let reason = error.to_string();
-                    failed = Some(error);
-                    return Err(reason);
-                }
-            }
-        }
+        let (tensors, weights) = gather(library, &variables(&doc)).map_err(|error| {
+            let reason = error.to_string();
+            failed = Some(error);
+            reason
+        })?;
         let resources = HashMap::from([weights::library(weights)]);
         let proto = ProtoModel { doc, tensors, quantization: None, resources };
         proto.validate().map_err(|error| explain(&error))?;
@@ -105,6 +97,26 @@ pub fn read(text: &str, library: &impl Library) -> Result<TypedModel, EngineErro
         translate(&quick).or_else(|_| translate(&COMPLETE))
     });
     read.map_err(|reason| failed.unwrap_or(EngineError::Read(reason)))
+}
+
+/// The tensors that a graph holds itself.
+type Variables = HashMap<Identifier, Arc<Tensor>>;
+
+/// What the library has for a graph's `variables`, and the weights that its operators borrow.
+fn gather(
+    library: &impl Library,
+    variables: &HashSet<String>,
+) -> Result<(Variables, HashMap<String, Weights>), EngineError> {
+    let mut tensors = HashMap::new();
+    let mut weights = HashMap::new();
+    for label in library.labels() {
+        if variables.contains(label) {
+            tensors.insert(Identifier(label.to_owned()), Arc::new(library.tensor(label)?));
+        } else if let Some(found) = library.weights(label)? {
+            weights.insert(label.to_owned(), found);
+        }
+    }
+    Ok((tensors, weights))
 }
 
 /// The labels of the tensors that a graph holds itself.

@@ -112,6 +112,11 @@ impl Dtype {
             Self::Bytes => return None,
         })
     }
+
+    /// The type that a safetensors type holds, where a tensor may have it.
+    pub fn from_safetensors(dtype: safetensors::Dtype) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.safetensors() == Some(dtype))
+    }
 }
 
 impl std::fmt::Display for Dtype {

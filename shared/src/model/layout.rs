@@ -13,8 +13,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use tract_core::prelude::{DatumType, Tensor};
 
-use super::manifest::Section;
-use super::{Digest, Dtype, Manifest};
+use super::manifest::{NEWEST_FORMAT, Section};
+use super::{Digest, Dtype, Manifest, Sparse};
 use crate::trust::Signature;
 
 /// Where every section starts, in bytes.
@@ -40,6 +40,8 @@ pub struct Entry<'a> {
     pub data: Cow<'a, [u8]>,
     /// The shape of a tensor of texts, whose elements `data` holds as a JSON list.
     pub texts: Option<Vec<usize>>,
+    /// What a tensor is whose elements `data` holds without the zeros.
+    pub sparse: Option<Sparse>,
 }
 
 impl<'a> Entry<'a> {
@@ -59,15 +61,17 @@ impl<'a> Entry<'a> {
             shape: self.shape.clone(),
             digest: Digest::of(&self.data),
             texts: self.texts.clone(),
+            sparse: self.sparse.clone(),
         }
     }
 
     /// A section of plain bytes.
     pub fn bytes(name: impl Into<String>, data: Cow<'a, [u8]>) -> Self {
-        Self { name: name.into(), dtype: safetensors::Dtype::U8, shape: vec![data.len()], data, texts: None }
+        let shape = vec![data.len()];
+        Self { name: name.into(), dtype: safetensors::Dtype::U8, shape, data, texts: None, sparse: None }
     }
 
-    /// A weight of the graph.
+    /// A weight of the graph, without its zeros where there are many.
     ///
     /// # Errors
     /// [`LayoutError::Unstorable`] where its elements have no form in a package.
@@ -81,10 +85,18 @@ impl<'a> Entry<'a> {
         let dtype = Dtype::from_datum_type(tensor.datum_type()).and_then(Dtype::safetensors);
         match dtype {
             Some(dtype) if tensor.is_plain_ram() && tensor.datum_type() != DatumType::TDim => {
-                Ok(Self { name, dtype, shape, data: tensor.as_bytes().into(), texts: None })
+                Ok(Self::elements(name, Sparse { dtype, shape }, tensor.as_bytes()))
             }
             _ => Err(LayoutError::Unstorable { name, dtype: format!("{:?}", tensor.datum_type()) }),
         }
+    }
+
+    fn elements(name: String, sparse: Sparse, data: &'a [u8]) -> Self {
+        if let Some(stored) = sparse.without_zeros(data) {
+            return Self { sparse: Some(sparse), ..Self::bytes(name, stored.into()) };
+        }
+        let Sparse { dtype, shape } = sparse;
+        Self { name, dtype, shape, data: data.into(), texts: None, sparse: None }
     }
 }
 
@@ -109,7 +121,7 @@ pub enum LayoutError {
 /// Writes a package and returns the digest of the whole file.
 ///
 /// The graph comes first, then the other sections by name, so that equal contents make equal files. The manifest's
-/// sections are filled in from `entries`.
+/// sections are filled in from `entries`, and its format is the newest where one of them is without its zeros.
 ///
 /// # Errors
 /// A reserved or repeated name, or a failure of `out`.
@@ -126,6 +138,9 @@ pub fn write(manifest: &Manifest, mut entries: Vec<Entry<'_>>, out: &mut impl Wr
 
     let mut manifest = manifest.clone();
     manifest.sections = entries.iter().map(|entry| (entry.name.clone(), entry.section())).collect();
+    if entries.iter().any(|entry| entry.sparse.is_some()) {
+        manifest.format = manifest.format.max(NEWEST_FORMAT);
+    }
     let text = serde_json::to_string(&manifest)?;
     let header = header(&text, &[], &slots(&manifest.sections).ok_or(LayoutError::TooLarge)?)?;
     let mut out = Hashed { out, hasher: blake3::Hasher::new() };

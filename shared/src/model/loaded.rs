@@ -9,7 +9,7 @@ use tract_core::prelude::{Tensor, TypedModel};
 use super::layout::TOKENIZER;
 use super::{Digest, Dtype, Manifest, Package, PackageError, Task, TextSpec};
 use crate::engine::{self, Decoder, EngineError, Library, Plan};
-use crate::ops::weights::Weights;
+use crate::ops::weights::{Memory, Weights};
 use crate::telemetry;
 use crate::telemetry::cold_start::{Step, Timeline};
 use crate::tokenizer::{Tokenizer, TokenizerError};
@@ -228,10 +228,19 @@ impl Library for Package {
         section.to_tensor().map_err(failed)
     }
 
-    fn weights(&self, label: &str) -> Option<Weights> {
-        let section = self.section(label)?;
-        let dtype = section.dtype().filter(|_| section.texts.is_none())?;
-        let memory = Arc::new(self.bytes().clone());
-        Weights::borrowed(dtype.datum_type(), section.shape, memory, self.range(label)?).ok()
+    fn weights(&self, label: &str) -> Result<Option<Weights>, EngineError> {
+        let Some((section, range)) = self.section(label).zip(self.range(label)) else { return Ok(None) };
+        let (dtype, shape) = section.elements();
+        let Some(dtype) = Dtype::from_safetensors(dtype).filter(|_| section.texts.is_none()) else { return Ok(None) };
+        let failed = |reason| EngineError::Weight { name: label.to_owned(), reason };
+        let (memory, range): (Memory, _) = match section.sparse {
+            None => (Arc::new(self.bytes().clone()), range),
+            Some(sparse) => {
+                let expanded = sparse.decode(section.data).map_err(|error| failed(error.to_string()))?;
+                let range = 0..expanded.len();
+                (Arc::new(expanded), range)
+            }
+        };
+        Weights::borrowed(dtype.datum_type(), shape, memory, range).map(Some).map_err(failed)
     }
 }

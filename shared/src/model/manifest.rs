@@ -18,15 +18,17 @@ pub use quantization::{Agreement, Cosine, Quantization, QuantizedLayer};
 pub use text::{Problem, TextSpec};
 pub use vocabulary::Vocabulary;
 
-use super::{Digest, Dtype, ModelName};
+use super::{Digest, Dtype, ModelName, Sparse};
 
-/// The format of package this build writes, and the newest it reads.
+/// The format of a package each of whose sections has all its elements.
 pub const FORMAT: u32 = 1;
+/// The format of a package with a section without its zeros, and the newest this build reads.
+pub const NEWEST_FORMAT: u32 = 2;
 
 /// What a package says about its model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The version of the package format; a reader refuses one newer than [`FORMAT`].
+    /// The version of the package format; a reader refuses one newer than [`NEWEST_FORMAT`].
     pub format: u32,
     /// The model's name in URLs and in the store.
     pub name: ModelName,
@@ -349,4 +351,7 @@ pub struct Section {
     /// For a tensor of texts: its shape; the bytes are then a JSON list of its elements in row-major order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub texts: Option<Vec<usize>>,
+    /// For a tensor that is stored without its zeros: its type and shape; the bytes are then a mask and the other elements.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse: Option<Sparse>,
 }

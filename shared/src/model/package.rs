@@ -7,8 +7,8 @@ use serde::Deserialize;
 use tract_core::prelude::Tensor;
 
 use super::layout::{self, GRAPH, TOKENIZER};
-use super::manifest::{FORMAT, Section};
-use super::{Digest, Dtype, Hashed, Manifest, PackageBytes, hashed};
+use super::manifest::{NEWEST_FORMAT, Section};
+use super::{Digest, Dtype, Hashed, Manifest, PackageBytes, Sparse, hashed};
 use crate::engine::tensor;
 use crate::trust::{Signature, SigningKey};
 
@@ -41,6 +41,8 @@ pub struct SectionView<'a> {
     pub shape: &'a [usize],
     /// The shape of a tensor of texts, whose elements `data` holds as a JSON list.
     pub texts: Option<&'a [usize]>,
+    /// What a tensor is whose elements `data` holds without the zeros.
+    pub sparse: Option<&'a Sparse>,
     /// The digest its bytes must have.
     pub digest: &'a Digest,
     /// Its bytes.
@@ -57,13 +59,21 @@ impl SectionView<'_> {
             let texts: Vec<String> = serde_json::from_slice(self.data).map_err(|error| error.to_string())?;
             return tensor::from_vec(shape, texts);
         }
-        let dtype = self.dtype().ok_or_else(|| format!("no tensor has the type {:?}", self.dtype))?;
-        tensor::from_bytes(dtype.datum_type(), self.shape, self.data)
+        let (stored, shape) = self.elements();
+        let dtype = Dtype::from_safetensors(stored).ok_or_else(|| format!("no tensor has the type {stored:?}"))?;
+        let expanded = self.sparse.map(|sparse| sparse.decode(self.data)).transpose();
+        let expanded = expanded.map_err(|error| error.to_string())?;
+        tensor::from_bytes(dtype.datum_type(), shape, expanded.as_deref().unwrap_or(self.data))
     }
 
-    /// The type of its elements, if a tensor may have it.
-    pub(super) fn dtype(&self) -> Option<Dtype> {
-        Dtype::ALL.into_iter().find(|dtype| dtype.safetensors() == Some(self.dtype))
+    /// The type and shape of the tensor, which are those of the section unless that is without its zeros.
+    pub fn elements(&self) -> (safetensors::Dtype, &[usize]) {
+        self.sparse.map_or((self.dtype, self.shape), |sparse| (sparse.dtype, &sparse.shape))
+    }
+
+    /// The share of zeros, where the section is without them.
+    pub fn zeros(&self) -> Option<f64> {
+        self.sparse?.zeros(self.data.len()).ok()
     }
 }
 
@@ -80,7 +90,7 @@ pub enum PackageError {
     #[error("the package's manifest can't be read: {0}")]
     Manifest(String),
     #[error(
-        "the package has format {found}; this build reads formats up to {FORMAT}: update Emberlite or pack the model again"
+        "the package has format {found}; this build reads formats up to {NEWEST_FORMAT}: update Emberlite or pack the model again"
     )]
     Unsupported { found: u32 },
     #[error("section {name:?} of the package is damaged: expected digest {expected}, got {got}")]
@@ -272,6 +282,7 @@ impl Package {
             dtype: section.dtype,
             shape: &section.shape,
             texts: section.texts.as_deref(),
+            sparse: section.sparse.as_ref(),
             digest: &section.digest,
             data: &self.bytes[range.clone()],
         }
@@ -315,7 +326,7 @@ fn read_manifest(text: &str) -> Result<Manifest, PackageError> {
     }
     let unreadable = |error: serde_json::Error| PackageError::Manifest(error.to_string());
     let Version { format } = serde_json::from_str(text).map_err(unreadable)?;
-    if format > FORMAT {
+    if format > NEWEST_FORMAT {
         return Err(PackageError::Unsupported { found: format });
     }
     serde_json::from_str(text).map_err(unreadable)
