@@ -67,7 +67,7 @@ def test_a_whole_layer_goes(emberlite, tmp_path):
     assert (step["units"], step["removed"]) == (2, 1)
 
 
-@pytest.mark.parametrize("step", ["neurons=25%", "heads=25%", "layers=20%", "low-rank=15%"])
+@pytest.mark.parametrize("step", ["neurons=25%", "heads=25%", "layers=20%", "low-rank=15%", "blocks=40%", "weights=50%"])
 def test_a_language_model_is_pruned_and_its_perplexity_told(emberlite, tmp_path, serve, step):
     report = pack(emberlite, STORYTELLER, "small", "--prune", step, "--quantize", "int8")
     assert_account(report, step.split("=")[0])
@@ -76,6 +76,36 @@ def test_a_language_model_is_pruned_and_its_perplexity_told(emberlite, tmp_path,
     body = {"prompt": "Once upon a time", "max_tokens": 8, "temperature": 0}
     response = serve(tmp_path / "small.ember").post("/v1/completions", json={"model": "storyteller", **body})
     assert response.status_code == 200 and response.json()["choices"][0]["text"], response.text
+
+
+@pytest.mark.parametrize("method", ["blocks", "weights"])
+def test_weights_that_are_held_at_zero_are_left_out_of_the_package(emberlite, tmp_path, serve, method):
+    whole, thin = (pack(emberlite, INTENTS, name, *steps) for name, steps in [("whole", ()), ("thin", ("--prune", f"{method}=50%"))])
+    assert_account(thin, method)
+    assert thin["package_bytes"] < 0.9 * whole["package_bytes"]
+    again = pack(emberlite, INTENTS, "again", "--prune", f"{method}=50%")
+    assert again["digest"] == thin["digest"]
+    inspected = emberlite("inspect", "thin.ember").stdout
+    assert ("zeros" in inspected) == (method == "weights") and (".index" in inspected) == (method == "blocks")
+    before, after = labels(serve(tmp_path / "whole.ember")), labels(serve(tmp_path / "thin.ember"))
+    same = sum(one == other for one, other in zip(before, after, strict=True))
+    assert same >= 0.8 * len(QUESTIONS)
+
+
+def test_weights_are_held_at_zero_last(emberlite):
+    steps = ("--prune", "blocks=50%", "--prune", "neurons=25%")
+    refused = emberlite("pack", INTENTS, "-o", "x.ember", *steps)
+    assert_refused(refused, "expected blocks=50% after neurons=25%")
+    assert_refused(emberlite("pack", INTENTS, "-o", "x.ember", "--dry-run", *steps), "expected blocks=50% after")
+
+
+@pytest.mark.parametrize(
+    ("step", "scheme", "said"),
+    [("blocks=50%", "f16", "makes nothing faster"), ("weights=50%", "q4", "makes nothing smaller")],
+)
+def test_a_format_that_gains_nothing_by_zeros_is_told(emberlite, step, scheme, said):
+    done = emberlite("pack", INTENTS, "-o", "x.ember", "--dry-run", "--prune", step, "--quantize", scheme)
+    assert done.returncode == 0 and said in done.stdout + done.stderr, done.stderr
 
 
 def test_what_a_model_has_not_can_not_go(emberlite):

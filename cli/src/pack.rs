@@ -21,11 +21,13 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use emberlite::model::{Digest, Manifest, Package, Task};
+use emberlite::ops::WeightFormat;
 use emberlite::store::write_whole;
 use serde_json::Value;
 
 use crate::import;
 use crate::progress::Progress;
+use crate::prune::{self, Method};
 use crate::quantize::Scheme;
 use crate::recipe::Recipe;
 use crate::verify::{self, Missed, Part};
@@ -116,8 +118,9 @@ fn prepare(request: &Request, progress: &Progress) -> Result<(Recipe, Prepared, 
     let recipe = &request.recipe;
     recipe.model_name()?;
     recipe.check_files()?;
+    prune::check_order(&recipe.prune).map_err(|reason| anyhow!(reason))?;
     let imported = import::import(&recipe.model)?;
-    let warnings = imported.warnings.clone();
+    let mut warnings = imported.warnings.clone();
     let speaks = imported.task == Some(Task::Generate);
     ensure!(
         speaks == (recipe.task == Some(Task::Generate)) || (speaks && recipe.task.is_none()),
@@ -129,7 +132,24 @@ fn prepare(request: &Request, progress: &Progress) -> Result<(Recipe, Prepared, 
         recipe.calibrate_with_data();
     }
     let prepared = Prepared::new(&recipe, &request.inputs, imported, progress)?;
+    warnings.extend(idle(&recipe, prepared.usual()));
     Ok((recipe, prepared, warnings))
+}
+
+/// What is said of weights that are held at zero where their format gains nothing by it.
+fn idle(recipe: &Recipe, usual: Scheme) -> Option<String> {
+    let step = recipe.prune.last()?;
+    let scheme = recipe.quantize.scheme.unwrap_or(usual);
+    match (step.method, scheme.format()) {
+        _ if scheme == Scheme::Auto => None,
+        (Method::Blocks, format) if format != Some(WeightFormat::Int8) => Some(format!(
+            "{step} makes nothing faster: only layers in int8 leave empty blocks out, and these are in {scheme}"
+        )),
+        (Method::Weights, Some(WeightFormat::Q4)) => {
+            Some(format!("{step} makes nothing smaller: weights of 4 bits are stored with their zeros"))
+        }
+        _ => None,
+    }
 }
 
 /// The recipe with the format that the weights have, where it left that open.

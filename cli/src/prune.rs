@@ -34,7 +34,7 @@ use crate::calibrate::Calibration;
 use crate::progress::Progress;
 use crate::quantize::rounded;
 pub use parameters::parameters;
-pub use step::{Method, Part, Step};
+pub use step::{Method, Part, Step, check_order};
 
 /// What a method works with.
 struct Context<'a> {

@@ -86,7 +86,8 @@ impl Calibration for Texts {
     }
 }
 
-const METHODS: [Method; 4] = [Method::Neurons, Method::Heads, Method::Layers, Method::LowRank];
+const METHODS: [Method; 6] =
+    [Method::Neurons, Method::Heads, Method::Layers, Method::LowRank, Method::Blocks, Method::Weights];
 
 /// Prunes a model by every method and gives those that found nothing to take out.
 fn without(source: &Path) -> Vec<Method> {

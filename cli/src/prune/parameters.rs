@@ -6,15 +6,15 @@ use emberlite::ops::{Embedding, Linear};
 use tract_core::ops::konst::Const;
 use tract_core::prelude::{TypedModel, TypedNode};
 
-/// The elements of every layer, table and constant, and the thresholds and weights of trees. An embedding that is tied to a
-/// layer has none of its own.
+/// The weights of every layer that are not zero with its bias, the elements of every table and constant, and the thresholds
+/// and weights of trees. An embedding that is tied to a layer has none of its own.
 pub fn parameters(model: &TypedModel) -> usize {
     model.nodes().iter().map(of_node).sum()
 }
 
 fn of_node(node: &TypedNode) -> usize {
     if let Some(linear) = node.op_as::<Linear>() {
-        return (linear.inputs() + 1) * linear.outputs();
+        return linear.dense().iter().filter(|weight| **weight != 0.0).count() + linear.outputs();
     }
     if let Some(trees) = node.op_as::<TreeEnsemble>() {
         let (branches, weights) = match trees {

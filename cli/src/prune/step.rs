@@ -28,6 +28,13 @@ pub enum Method {
     Weights,
 }
 
+impl Method {
+    /// Whether it holds weights at zero and leaves shapes as they are. What fits layers anew after it would fill the gaps.
+    pub fn is_thinning(self) -> bool {
+        matches!(self, Self::Blocks | Self::Weights)
+    }
+}
+
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let value = self.to_possible_value();
@@ -117,6 +124,22 @@ pub struct Step {
     pub keep: Vec<String>,
 }
 
+/// Whether the steps can be taken in this order.
+///
+/// # Errors
+/// A step that would undo the one before it.
+pub fn check_order(steps: &[Step]) -> Result<(), String> {
+    let undone = steps.windows(2).find(|pair| pair[0].method.is_thinning());
+    let Some([first, second]) = undone else { return Ok(()) };
+    if second.method.is_thinning() {
+        return Err(format!("expected one of {first} and {second}: both choose among the same weights"));
+    }
+    Err(format!(
+        "expected {first} after {second}, which fits layers anew and would fill what {} left empty",
+        first.method
+    ))
+}
+
 impl FromStr for Step {
     type Err = String;
 
@@ -163,6 +186,15 @@ mod tests {
         let written = step("method = \"neurons\"\namount = \"25%\"\nkeep = [\"layer_0*\"]").unwrap();
         assert_eq!(written, step("method = \"neurons\"\namount = 0.25\nkeep = [\"layer_0*\"]").unwrap());
         assert!(step("method = \"neurons\"\namount = 2").unwrap_err().to_string().contains("between 0 and 1"));
+    }
+
+    #[test]
+    fn steps_that_hold_weights_come_last_and_alone() {
+        let check = |steps: &[&str]| check_order(&steps.iter().map(|step| step.parse().unwrap()).collect::<Vec<_>>());
+        assert_eq!(check(&["heads=1%", "neurons=2%", "blocks=50%"]), Ok(()));
+        let refused = check(&["weights=50%", "neurons=25%"]).unwrap_err();
+        assert!(refused.starts_with("expected weights=50% after neurons=25%"), "{refused}");
+        assert!(check(&["blocks=50%", "weights=50%"]).unwrap_err().starts_with("expected one of"));
     }
 
     #[test]

@@ -166,6 +166,58 @@ fn layers_of_a_low_rank_become_two() {
     }
 }
 
+/// Every second block of 16 outputs and 4 inputs does nothing, and every second weight of the others.
+fn idle_weights(_: &str, (_, inputs): (usize, usize), weights: &mut Weights) {
+    for (at, weight) in weights.0.iter_mut().enumerate() {
+        let (output, input) = (at / inputs, at % inputs);
+        if (output / 16 + input / 4) % 2 == 0 || (output + input) % 2 == 0 {
+            *weight = 0.0;
+        }
+    }
+}
+
+#[test]
+fn weights_that_do_nothing_go_for_nothing_alone_and_in_blocks() {
+    for kind in KINDS {
+        let model = transformer(kind, &idle_weights);
+        let texts = Texts::new(&model, 300);
+        let whole = parameters(&transformer(kind, &unchanged));
+        for (method, part) in [(Method::Blocks, 0.4), (Method::Weights, 0.7)] {
+            let (thinner, account) = pruned(&model, &texts, step(method, part)).unwrap();
+            assert!(account.removed > 0 && account.units > account.removed, "{kind:?}: {account:?}");
+            assert!(account.loss < 1e-6, "{kind:?}, {method}: {account:?}");
+            assert!(parameters(&thinner) < whole);
+            let (before, after) = (layer(&model, "layer_0_down"), layer(&thinner, "layer_0_down"));
+            assert_eq!((after.inputs(), after.outputs()), (before.inputs(), before.outputs()));
+            let int8 = after.clone().with_format(emberlite::ops::WeightFormat::Int8).unwrap().without_empty_blocks();
+            let sparse = int8.blocks().is_some_and(|(left, all)| 10 * left <= 7 * all);
+            assert!(sparse || method == Method::Weights, "{kind:?}, {method}: {:?}", int8.blocks());
+        }
+    }
+}
+
+#[test]
+fn weights_that_are_left_make_up_for_those_that_go() {
+    for (kind, method) in [(KINDS[1], Method::Blocks), (KINDS[0], Method::Weights), (KINDS[5], Method::Weights)] {
+        let model = transformer(kind, &unchanged);
+        let texts = Texts::new(&model, 120);
+        let (thinner, account) = pruned(&model, &texts, step(method, 0.4)).unwrap();
+        // The same weights go, and the others are as they were.
+        let mut bare = rewrite::Rewrite::default();
+        for node in model.nodes() {
+            let Some(whole) = node.op_as::<Linear>().filter(|_| node.name != "head") else { continue };
+            let left = layer(&thinner, &node.name).dense();
+            assert_eq!(layer(&thinner, &node.name).outputs(), whole.outputs());
+            let weight =
+                whole.dense().into_iter().zip(left).map(|(weight, left)| if left == 0.0 { 0.0 } else { weight });
+            let weight: Vec<f32> = weight.collect();
+            bare.replace(node.id, regression::like(whole, &weight, whole.inputs(), whole.bias()).unwrap());
+        }
+        let bare = texts.loss(&bare.applied(&model).unwrap()).unwrap();
+        assert!(account.loss < 0.5 * bare, "{kind:?}, {method}: {} {bare}", account.loss);
+    }
+}
+
 #[test]
 fn what_is_left_makes_up_for_what_goes() {
     let model = transformer(KINDS[1], &unchanged);
@@ -214,7 +266,7 @@ fn a_model_without_such_parts_is_told_of() {
     let x = model.add_source("x", TypedFact::dt_shape(f32::datum_type(), [1, 4])).unwrap();
     model.select_output_outlets(&[x]).unwrap();
     let texts = Texts::new(&transformer(POST, &unchanged), 1);
-    for method in [Method::Neurons, Method::Heads, Method::Layers, Method::LowRank] {
+    for method in [Method::Neurons, Method::Heads, Method::Layers, Method::LowRank, Method::Blocks, Method::Weights] {
         let refused = pruned(&model, &texts, step(method, 0.5)).unwrap_err();
         let said = format!("the model has no {method} that can be taken out");
         assert_eq!(format!("{refused:#}"), said);
@@ -223,7 +275,8 @@ fn a_model_without_such_parts_is_told_of() {
 
 #[test]
 fn the_same_steps_give_the_same_model() {
-    let steps = [Method::Heads, Method::Neurons, Method::LowRank, Method::Layers].map(|method| step(method, 0.4));
+    let methods = [Method::Heads, Method::Neurons, Method::LowRank, Method::Layers, Method::Blocks];
+    let steps = methods.map(|method| step(method, 0.4));
     let model = transformer(KINDS[4], &unchanged);
     let texts = Texts::new(&model, 30);
     let once = || {

@@ -12,6 +12,8 @@ use crate::quantize::Scheme;
 
 /// How much more of its parts a method takes out at once.
 const STRIDE: f64 = 0.125;
+/// How much a method takes out first that holds weights at zero: less gains nothing.
+const FIRST_THINNING: f64 = 0.375;
 /// The most that a method may take out.
 const MOST: f64 = 0.75;
 /// What a step must gain, as a part of the cost: less is within what measuring it again would give.
@@ -53,11 +55,17 @@ impl Candidate {
     fn with_more(&self, method: Method) -> Option<Self> {
         let mut prune = self.prune.clone();
         let place = prune.iter().position(|step| step.method == method);
-        let now = place.map_or(0.0, |place| prune[place].amount.get());
-        let amount = Part::new(now + STRIDE).ok().filter(|amount| amount.get() <= MOST)?;
+        let first = if method.is_thinning() { FIRST_THINNING } else { STRIDE };
+        let amount = place.map_or(first, |place| prune[place].amount.get() + STRIDE);
+        let amount = Part::new(amount).ok().filter(|amount| amount.get() <= MOST)?;
         match place {
             Some(place) => prune[place].amount = amount,
-            None => prune.push(Step { method, amount, keep: Vec::new() }),
+            // Weights are held at zero last, by one of the methods that do so.
+            None => match prune.iter().position(|step| step.method.is_thinning()) {
+                Some(_) if method.is_thinning() => return None,
+                Some(place) => prune.insert(place, Step { method, amount, keep: Vec::new() }),
+                None => prune.push(Step { method, amount, keep: Vec::new() }),
+            },
         }
         Some(Self { prune, scheme: self.scheme })
     }
@@ -135,7 +143,13 @@ impl Search<'_> {
     /// nowhere, lose too much or gain nothing are not tried again; none where no other is left.
     fn step(&mut self, from: &Candidate, now: Trial, moves: &mut Vec<Move>) -> Result<Option<(Candidate, Trial)>> {
         let mut tried: Vec<(Move, f64, Candidate, Trial)> = Vec::new();
+        // Empty blocks gain nothing before the weights are in int8.
+        let mut waiting: Vec<Move> = Vec::new();
         for change in std::mem::take(moves) {
+            if change == Move::More(Method::Blocks) && from.scheme != Scheme::Int8 {
+                waiting.push(change);
+                continue;
+            }
             let Some(candidate) = from.after(change) else { continue };
             let Some(trial) = self.measure(&candidate)? else { continue };
             let gain = 1.0 - trial.cost / now.cost;
@@ -150,6 +164,7 @@ impl Search<'_> {
         let dear = |other: Move, cost: f64| {
             matches!((change, other), (Move::Format(_), Move::Format(_))) && cost >= trial.cost
         };
+        moves.append(&mut waiting);
         moves.extend(tried.iter().filter(|(other, .., tried)| !dear(*other, tried.cost)).map(|(other, ..)| *other));
         Ok(Some((candidate, trial)))
     }
@@ -178,6 +193,10 @@ mod tests {
                     Method::Neurons => (loss, cost) = (loss + 0.02 * amount, cost * (1.0 - 0.6 * amount)),
                     Method::Heads => (loss, cost) = (loss + 0.1 * amount, cost * (1.0 - 0.2 * amount)),
                     Method::LowRank => loss += 0.0001,
+                    Method::Blocks => {
+                        assert_eq!(candidate.scheme, Scheme::Int8);
+                        (loss, cost) = (loss + 0.08 * (amount - 0.25), cost * (1.1 - 0.7 * amount));
+                    }
                     _ => return Ok(None),
                 }
             }
@@ -205,6 +224,14 @@ mod tests {
         assert_eq!(best, "int8, neurons=50%");
         assert_eq!(found(0.0001, 100).0, "f16");
         assert_eq!(found(0.06, 100).0, "int8, neurons=75%, heads=37.5%");
+    }
+
+    #[test]
+    fn blocks_go_once_weights_are_in_int8_and_after_all_else() {
+        let mut made = Made { measured: Vec::new() };
+        let space = Space { methods: vec![Method::Blocks, Method::Weights, Method::Neurons], ..space() };
+        let found = search(&space, 0.04, 100, &mut made).unwrap();
+        assert_eq!(found.to_string(), "int8, neurons=75%, blocks=50%");
     }
 
     #[test]

@@ -14,11 +14,11 @@ pub(super) fn of(prepared: &Prepared, given: &Shrink) -> Space {
         }
         Prepared::Texts(_) => (
             &[Scheme::Bf16, Scheme::Int8, Scheme::Q4Calibrated],
-            &[Method::Neurons, Method::Heads, Method::LowRank, Method::Layers],
+            &[Method::Neurons, Method::Heads, Method::LowRank, Method::Layers, Method::Blocks, Method::Weights],
         ),
         Prepared::Language(_) => (
             &[Scheme::F16, Scheme::Int8, Scheme::Q4, Scheme::Q4Calibrated],
-            &[Method::Neurons, Method::Heads, Method::Layers],
+            &[Method::Neurons, Method::Heads, Method::Layers, Method::Blocks, Method::Weights],
         ),
     };
     let schemes = given.quantize.scheme.map_or_else(|| schemes.to_vec(), |scheme| vec![scheme]);

@@ -62,7 +62,7 @@ impl Linear {
     pub const BLOCK: (usize, usize) = (PANEL, GROUP);
 
     /// The same layer without the blocks of 16 outputs and 4 inputs that are empty, if it is in int8 and they are so many
-    /// that it is faster without them: a third. Embeddings that were tied to it are no longer.
+    /// that it is faster without them: a quarter. Embeddings that were tied to it are no longer.
     pub fn without_empty_blocks(self) -> Self {
         let (inputs, outputs) = (self.inputs, self.outputs);
         if self.format != WeightFormat::Int8 || self.index.is_some() {
@@ -70,7 +70,7 @@ impl Linear {
         }
         let packed = pack(self.weights.values(), inputs, outputs);
         let (left, all) = (packed.groups.len(), count(inputs, outputs));
-        if left == 0 || 3 * (all - left) < all {
+        if left == 0 || 4 * (all - left) < all {
             return self;
         }
         let index = Some(Index::new(&packed));
