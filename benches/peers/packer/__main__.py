@@ -31,15 +31,24 @@ MINILM = {
     "int8, vocabulary trimmed": ["--quantize", "int8", "--vocab-from", "{train}"],
     "auto, vocabulary trimmed": ["--quantize", "auto", "--budget", "0.001", "--vocab-from", "{train}"],
     "int8, neurons=25%, heads=25%": ["--quantize", "int8", "--prune", "neurons=25%", "--prune", "heads=25%"],
+    "int8, blocks=25%": ["--quantize", "int8", "--prune", "blocks=25%"],
+    "int8, blocks=50%": ["--quantize", "int8", "--prune", "blocks=50%"],
+    "int8, weights=50%": ["--quantize", "int8", "--prune", "weights=50%"],
 }
 # Demo models: what is packed of them, and by which options.
 INTENTS = {
     "int8": ["--quantize", "int8"],
     "int8, low-rank=52%": ["--quantize", "int8", "--prune", "low-rank=52%"],
+    "int8, blocks=50%": ["--quantize", "int8", "--prune", "blocks=50%"],
+    "int8, weights=81%": ["--quantize", "int8", "--prune", "weights=81%"],
 }
 DIGITS = {"f32": [], "channels=25%": ["--prune", "channels=25%"], "channels=50%": ["--prune", "channels=50%"]}
 CREDIT = {"f32": [], "trees=50%": ["--prune", "trees=50%"], "trees=75%": ["--prune", "trees=75%"]}
-LANGUAGE = {scheme: ["--quantize", scheme] for scheme in ("int8", "q4", "q4-calibrated")}
+LANGUAGE = {
+    **{scheme: ["--quantize", scheme] for scheme in ("int8", "q4", "q4-calibrated")},
+    "int8, weights=50%": ["--quantize", "int8", "--prune", "weights=50%"],
+    "int8, blocks=25%": ["--quantize", "int8", "--prune", "blocks=25%"],
+}
 TIMED = 200
 WARM_UP = 20
 

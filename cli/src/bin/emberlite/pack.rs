@@ -36,8 +36,8 @@ pub(super) struct Pack {
     /// The recipe for a model file that has none beside it
     #[arg(long)]
     recipe: Option<PathBuf>,
-    /// What to take out, in this order: neurons, heads, layers, low-rank, channels or trees, each with the part that goes
-    /// (repeatable)
+    /// What to take out, in this order: neurons, heads, layers, low-rank, channels, trees, and last blocks or weights, each
+    /// with the part that goes (repeatable)
     #[arg(long, value_name = "METHOD=PART")]
     prune: Vec<prune::Step>,
     /// A JSON file whose value goes into a request's "input": the package must answer it as the model does (repeatable)
