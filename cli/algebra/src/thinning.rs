@@ -71,12 +71,6 @@ impl<'a> Thinning<'a> {
         &self.weight
     }
 
-    /// Wants something else of the layer by so much, and fits the weights that are not held.
-    pub fn want_more(&mut self, more: &Matrix, factor: f64) {
-        self.wanted.add(more, factor);
-        self.fit(STEPS.1);
-    }
-
     /// Holds the blocks of the least worth, so many in all. Those that are held already have none.
     fn choose(&mut self, count: usize) {
         let (rows, columns) = (self.weight.rows(), self.weight.columns());

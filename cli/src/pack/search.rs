@@ -72,7 +72,7 @@ pub(super) fn find(
     progress: &Progress,
 ) -> Result<Found> {
     let reference = prepared.reference().load()?;
-    let mut space = space::of(prepared, given);
+    let mut space = space::of(prepared, given, goal.target);
     let mut warnings = Vec::new();
     if split.built_in && !space.methods.is_empty() {
         space.methods.clear();

@@ -14,6 +14,10 @@ const DAMPING: f64 = 0.05;
 /// The least and the most of that.
 const BOUNDS: (f64, f64) = (1e-4, 1.0);
 
+/// How much more firmly where weights are held at zero: as most are left in every layer, they would fit the inputs to
+/// calibrate with else, and others less.
+const THINNING: f64 = 10.0;
+
 /// Sums over what a layer reads.
 #[derive(Clone, Debug)]
 pub(super) struct Reads {
@@ -176,14 +180,14 @@ impl Regression {
     /// # Errors
     /// As [`like`].
     pub(super) fn thinned(&self, block: Block, part: Part) -> Result<(Linear, usize, usize)> {
-        let mut thinning = Thinning::new(&self.covariance, self.wanted.clone(), block);
+        let firmer = (THINNING - 1.0) * self.damping;
+        let (mut covariance, mut wanted) = (self.covariance.clone(), self.wanted.clone());
+        covariance.add_to_diagonal(firmer);
+        wanted.add(&Matrix::from_f32(wanted.rows(), wanted.columns(), &self.layer.dense()), firmer);
+        let mut thinning = Thinning::new(&covariance, wanted, block);
         let blocks = thinning.blocks();
         let held = part.of(blocks);
         thinning.hold(held);
-        // As above.
-        let mut more = thinning.weight().clone();
-        more.add(&Matrix::from_f32(more.rows(), more.columns(), &self.layer.dense()), -1.0);
-        thinning.want_more(&more, self.damping);
         let (weight, all) = (thinning.weight(), (0..self.layer.inputs()).collect::<Vec<_>>());
         let layer = like(&self.layer, &weight.to_f32(), all.len(), &self.bias(weight, &all))?;
         Ok((layer, blocks, held))

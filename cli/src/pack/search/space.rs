@@ -5,12 +5,15 @@ use crate::prune::Method;
 use crate::quantize::Scheme;
 use crate::recipe::Shrink;
 use crate::search::Space;
+use crate::verify::Target;
 
 /// What fits a kind of model. What the recipe settles is not tried in another way.
-pub(super) fn of(prepared: &Prepared, given: &Shrink) -> Space {
+pub(super) fn of(prepared: &Prepared, given: &Shrink, target: Target) -> Space {
     let (schemes, methods): (&[Scheme], &[Method]) = match prepared {
         Prepared::Tensors(_) => {
-            (&[Scheme::F16, Scheme::Int8], &[Method::Channels, Method::Neurons, Method::Trees, Method::LowRank])
+            let methods =
+                &[Method::Channels, Method::Neurons, Method::Trees, Method::LowRank, Method::Blocks, Method::Weights];
+            (&[Scheme::F16, Scheme::Int8], methods)
         }
         Prepared::Texts(_) => (
             &[Scheme::Bf16, Scheme::Int8, Scheme::Q4Calibrated],
@@ -22,8 +25,9 @@ pub(super) fn of(prepared: &Prepared, given: &Shrink) -> Space {
         ),
     };
     let schemes = given.quantize.scheme.map_or_else(|| schemes.to_vec(), |scheme| vec![scheme]);
-    let methods = if given.prune.is_empty() { methods.to_vec() } else { Vec::new() };
-    Space { schemes, methods }
+    // Without its zeros a package is smaller; the loaded model has them.
+    let gains = |method: &&Method| given.prune.is_empty() && (**method != Method::Weights || target == Target::Size);
+    Space { schemes, methods: methods.iter().filter(gains).copied().collect() }
 }
 
 /// Whether layers may get formats of their own in the end.
