@@ -10,6 +10,7 @@ from support.answers import refusal
 from support.faults import PART, PATIENT, ROW, ask, assert_right, assert_unreachable
 from support.object_store import (
     POINTER,
+    end,
     flip,
     replace,
     reset,
@@ -59,7 +60,7 @@ def test_a_fault_that_passes_is_not_noticed(function, shop, fault):
 
 
 def test_a_range_that_is_cut_short_goes_on_where_it_was(function, shop):
-    shop.script(shop.key, None, truncate(1000))
+    shop.script(shop.key, None, end(1000))
     assert_right(ask(function(**PATIENT)), shop)
     ranges = shop.ranges(shop.key)
     again = [range_ for range_ in ranges if int(range_.removeprefix("bytes=").split("-")[0]) % PART == 1000]

@@ -84,6 +84,17 @@ def truncate(after: int) -> Fault:
     return Fault(act)
 
 
+def end(after: int) -> Fault:
+    """The connection is closed after so many bytes of the body, all of which arrive: a reset may overtake some."""
+
+    def act(handler, store, key):
+        handler.begin(store, key, after)
+        handler.close_connection = True
+        return True
+
+    return Fault(act)
+
+
 def flip() -> Fault:
     """One bit of the body's first byte is turned; headers are as ever."""
 
