@@ -83,6 +83,7 @@ def test_weights_that_are_held_at_zero_are_left_out_of_the_package(emberlite, tm
     whole, thin = (pack(emberlite, INTENTS, name, *steps) for name, steps in [("whole", ()), ("thin", ("--prune", f"{method}=50%"))])
     assert_account(thin, method)
     assert thin["package_bytes"] < 0.9 * whole["package_bytes"]
+    assert (whole["manifest"]["format"], thin["manifest"]["format"]) == (1, 2)
     again = pack(emberlite, INTENTS, "again", "--prune", f"{method}=50%")
     assert again["digest"] == thin["digest"]
     inspected = emberlite("inspect", "thin.ember").stdout

@@ -6,6 +6,8 @@
 mod decomposition;
 mod elimination;
 mod matrix;
+#[cfg(test)]
+mod numbers;
 mod root;
 mod thinning;
 

@@ -78,15 +78,7 @@ impl Root {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn numbers(seed: u64, count: usize) -> Vec<f64> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as f64 / (1u64 << 31) as f64 - 0.5
-        };
-        (0..count).map(|_| next()).collect()
-    }
+    use crate::numbers::numbers;
 
     fn near(a: &Matrix, b: &Matrix) {
         for (a, b) in a.values().iter().zip(b.values()) {

@@ -152,17 +152,9 @@ fn product(w: &[f64], matrix: &Matrix) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numbers::numbers;
 
     const ONE: Block = Block { outputs: 1, inputs: 1 };
-
-    fn numbers(seed: u64, count: usize) -> Vec<f64> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as f64 / (1u64 << 31) as f64 - 0.5
-        };
-        (0..count).map(|_| next()).collect()
-    }
 
     fn error(x: &Matrix, weight: &Matrix, other: &Matrix) -> f64 {
         let mut error = x.times(&weight.transposed());

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use emberlite::engine::{self, Graph};
-use emberlite::model::{Digest, Entry, Manifest, Model, Package, write_package};
+use emberlite::model::{Digest, Entry, Manifest, Model, NEWEST_FORMAT, Package, write_package};
+use emberlite::ops::Linear;
 use tract_core::prelude::TypedModel;
 
 use crate::import;
@@ -17,7 +18,11 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn new(manifest: Manifest, model: &TypedModel, tokenizer: Option<Vec<u8>>) -> Result<Self> {
+    pub(super) fn new(mut manifest: Manifest, model: &TypedModel, tokenizer: Option<Vec<u8>>) -> Result<Self> {
+        let is_sparse = |linear: &Linear| linear.blocks().is_some();
+        if model.nodes().iter().any(|node| node.op_as::<Linear>().is_some_and(is_sparse)) {
+            manifest.format = NEWEST_FORMAT;
+        }
         let mut model = import::spelled(model);
         // A load does not: it only chooses operators for its CPU.
         model.declutter()?;

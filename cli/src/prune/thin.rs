@@ -26,9 +26,12 @@ pub(super) fn prune(model: &TypedModel, block: Block, context: &Context<'_>) -> 
         let layer = layer(model, name)?;
         weights += layer.inputs() * layer.outputs();
     }
-    let stages = (WORK / weights.max(1)).clamp(1, groups.len().max(1));
     let mut outcome = Outcome { model: model.clone(), units: 0, removed: 0 };
-    for stage in (0..stages).filter(|_| !groups.is_empty()) {
+    if groups.is_empty() {
+        return Ok(outcome);
+    }
+    let stages = (WORK / weights.max(1)).clamp(1, groups.len());
+    for stage in 0..stages {
         let names = groups[groups.len() * stage / stages..groups.len() * (stage + 1) / stages].concat();
         let targets = targets(model, &names, context)?;
         let regressions: Vec<_> = observed(&outcome.model, &targets, context)?.into_iter().collect();

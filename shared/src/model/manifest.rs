@@ -22,7 +22,8 @@ use super::{Digest, Dtype, ModelName, Sparse};
 
 /// The format of a package each of whose sections has all its elements.
 pub const FORMAT: u32 = 1;
-/// The format of a package with a section without its zeros, and the newest this build reads.
+/// The format of a package with a section without its zeros, or a layer without its empty blocks; the newest this build
+/// reads.
 pub const NEWEST_FORMAT: u32 = 2;
 
 /// What a package says about its model.

@@ -1,6 +1,12 @@
 //! Layers with int8 weights whose empty blocks are left out: of each row only what meets a block is read.
 
+mod products;
+
 use std::ops::Range;
+
+#[cfg(target_arch = "x86_64")]
+use products::{Avx2, Avx512, AvxVnni};
+use products::{Plain, Products, ROWS};
 
 use super::finish::{Place, write_row};
 use super::int8::{Quantized, quantized};
@@ -17,9 +23,6 @@ pub(super) struct Operands<'a> {
     pub(super) scales: &'a [f32],
     pub(super) sums: &'a [f32],
 }
-
-/// The most rows of a tile.
-const ROWS: usize = 16;
 
 /// How many rows are laid side by side at once.
 const QUAD: usize = 4;
@@ -57,7 +60,7 @@ pub(super) fn run(isa: Isa, job: &Job<'_>, x: &[f32], weights: Operands<'_>) {
 fn is_interleaved(isa: Isa) -> bool {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => x86::Avx512::INTERLEAVED,
+        Isa::Avx512 => Avx512::INTERLEAVED,
         _ => false,
     }
 }
@@ -93,17 +96,17 @@ unsafe fn part(isa: Isa, job: &Job<'_>, x: &Rows<'_>, w: Operands<'_>, panels: R
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
         unsafe fn avx512(job: &Job<'_>, x: &Rows<'_>, w: Operands<'_>, panels: Range<usize>, rows: Range<usize>) {
             // SAFETY: the caller's promise.
-            unsafe { tiles::<lanes::Avx512, x86::Avx512, 1>(job, x, w, panels, rows) }
+            unsafe { tiles::<lanes::Avx512, Avx512, 1>(job, x, w, panels, rows) }
         }
         #[target_feature(enable = "avxvnni,avx2,fma,f16c")]
         unsafe fn avx_vnni(job: &Job<'_>, x: &Rows<'_>, w: Operands<'_>, panels: Range<usize>, rows: Range<usize>) {
             // SAFETY: the caller's promise.
-            unsafe { tiles::<lanes::Avx2, x86::AvxVnni, 2>(job, x, w, panels, rows) }
+            unsafe { tiles::<lanes::Avx2, AvxVnni, 2>(job, x, w, panels, rows) }
         }
         #[target_feature(enable = "avx2,fma,f16c")]
         unsafe fn avx2(job: &Job<'_>, x: &Rows<'_>, w: Operands<'_>, panels: Range<usize>, rows: Range<usize>) {
             // SAFETY: the caller's promise.
-            unsafe { tiles::<lanes::Avx2, x86::Avx2, 2>(job, x, w, panels, rows) }
+            unsafe { tiles::<lanes::Avx2, Avx2, 2>(job, x, w, panels, rows) }
         }
         match isa {
             // SAFETY: the caller's promise.
@@ -118,31 +121,6 @@ unsafe fn part(isa: Isa, job: &Job<'_>, x: &Rows<'_>, w: Operands<'_>, panels: R
     let _ = isa;
     // SAFETY: the caller's promise.
     unsafe { tiles::<Portable, Plain, 1>(job, x, w, panels, rows) }
-}
-
-/// The products of an instruction set.
-///
-/// # Safety
-/// Every function needs its instruction set, and is to be inlined into a function that enables it. `load` reads a vector
-/// of bytes, `store` writes one of 32-bit sums.
-trait Products {
-    /// As many sums as a panel has, or half of them; or as many times four bytes.
-    type V: Copy;
-    /// How many sums a vector has.
-    const WIDTH: usize;
-    /// How many rows a tile has at most: with what feeds them, their sums fit into the registers.
-    const ROWS: usize;
-    /// Whether what a tile's rows have of a group is to lie side by side: so many rows have no registers for where each is.
-    const INTERLEAVED: bool = false;
-
-    unsafe fn zero() -> Self::V;
-    unsafe fn load(from: *const i8) -> Self::V;
-    /// The same four bytes for each sum.
-    unsafe fn splat(bytes: u32) -> Self::V;
-    /// Adds to each sum the products of four unsigned bytes of a row and four signed ones.
-    unsafe fn step(sums: Self::V, row: Self::V, column: Self::V) -> Self::V;
-    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
-    unsafe fn store(to: *mut i32, sums: Self::V);
 }
 
 /// Some rows, and the blocks that they meet.
@@ -278,163 +256,4 @@ impl Tile<'_> {
         }
         M
     }
-}
-
-/// Plain Rust.
-struct Plain;
-
-impl Products for Plain {
-    type V = [u32; PANEL];
-    const WIDTH: usize = PANEL;
-    const ROWS: usize = 4;
-
-    #[inline(always)]
-    unsafe fn zero() -> Self::V {
-        [0; PANEL]
-    }
-
-    #[inline(always)]
-    unsafe fn load(from: *const i8) -> Self::V {
-        // SAFETY: the caller's promise.
-        unsafe { from.cast::<Self::V>().read_unaligned() }
-    }
-
-    #[inline(always)]
-    unsafe fn splat(bytes: u32) -> Self::V {
-        [bytes; PANEL]
-    }
-
-    #[inline(always)]
-    unsafe fn step(mut sums: Self::V, row: Self::V, column: Self::V) -> Self::V {
-        for ((sum, row), column) in sums.iter_mut().zip(row).zip(column) {
-            let pairs = row.to_ne_bytes().into_iter().zip(column.to_ne_bytes());
-            let added: i32 = pairs.map(|(byte, weight)| i32::from(byte) * i32::from(weight as i8)).sum();
-            *sum = sum.wrapping_add_signed(added);
-        }
-        sums
-    }
-
-    #[inline(always)]
-    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
-        std::array::from_fn(|i| a[i].wrapping_add(b[i]))
-    }
-
-    #[inline(always)]
-    unsafe fn store(to: *mut i32, sums: Self::V) {
-        // SAFETY: the caller's promise.
-        unsafe { to.cast::<Self::V>().write_unaligned(sums) }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use super::Products;
-
-    /// AVX-512 VNNI.
-    pub(super) struct Avx512;
-
-    impl Products for Avx512 {
-        type V = __m512i;
-        const WIDTH: usize = 16;
-        const ROWS: usize = super::ROWS;
-        const INTERLEAVED: bool = true;
-
-        #[inline(always)]
-        unsafe fn zero() -> __m512i {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_setzero_si512() }
-        }
-
-        #[inline(always)]
-        unsafe fn load(from: *const i8) -> __m512i {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_loadu_si512(from.cast()) }
-        }
-
-        #[inline(always)]
-        unsafe fn splat(bytes: u32) -> __m512i {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_set1_epi32(bytes.cast_signed()) }
-        }
-
-        #[inline(always)]
-        unsafe fn step(sums: __m512i, row: __m512i, column: __m512i) -> __m512i {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_dpbusd_epi32(sums, row, column) }
-        }
-
-        #[inline(always)]
-        unsafe fn add(a: __m512i, b: __m512i) -> __m512i {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_add_epi32(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(to: *mut i32, sums: __m512i) {
-            // SAFETY: the caller's promise.
-            unsafe { _mm512_storeu_si512(to.cast(), sums) }
-        }
-    }
-
-    /// Eight sums to a vector.
-    macro_rules! eight {
-        ($name:ident, $rows:literal, $step:expr) => {
-            impl Products for $name {
-                type V = __m256i;
-                const WIDTH: usize = 8;
-                const ROWS: usize = $rows;
-
-                #[inline(always)]
-                unsafe fn zero() -> __m256i {
-                    // SAFETY: the caller's promise.
-                    unsafe { _mm256_setzero_si256() }
-                }
-
-                #[inline(always)]
-                unsafe fn load(from: *const i8) -> __m256i {
-                    // SAFETY: the caller's promise.
-                    unsafe { _mm256_loadu_si256(from.cast()) }
-                }
-
-                #[inline(always)]
-                unsafe fn splat(bytes: u32) -> __m256i {
-                    // SAFETY: the caller's promise.
-                    unsafe { _mm256_set1_epi32(bytes.cast_signed()) }
-                }
-
-                #[inline(always)]
-                unsafe fn step(sums: __m256i, row: __m256i, column: __m256i) -> __m256i {
-                    // SAFETY: the caller's promise.
-                    unsafe { $step(sums, row, column) }
-                }
-
-                #[inline(always)]
-                unsafe fn add(a: __m256i, b: __m256i) -> __m256i {
-                    // SAFETY: the caller's promise.
-                    unsafe { _mm256_add_epi32(a, b) }
-                }
-
-                #[inline(always)]
-                unsafe fn store(to: *mut i32, sums: __m256i) {
-                    // SAFETY: the caller's promise.
-                    unsafe { _mm256_storeu_si256(to.cast(), sums) }
-                }
-            }
-        };
-    }
-
-    /// AVX-VNNI.
-    pub(super) struct AvxVnni;
-
-    eight!(AvxVnni, 6, _mm256_dpbusd_avx_epi32);
-
-    /// AVX2. Two products of a byte of 7 bits and a signed one fit into the 16 bits that they are first added in.
-    pub(super) struct Avx2;
-
-    eight!(Avx2, 4, |sums, row, column| {
-        let pairs = _mm256_maddubs_epi16(row, column);
-        _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-    });
 }
