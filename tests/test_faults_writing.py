@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,13 @@ def writer(predict_server, big_shop):
 
 
 def parts(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("*.part") if path.stat().st_size > 0]
+    """The files that are being written, but for those that get their name while this looks."""
+    found = []
+    for path in folder.glob("*.part"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_size > 0:
+                found.append(path)
+    return found
 
 
 def stopped_while_it_writes(writer, tower, folder: Path) -> Server:
