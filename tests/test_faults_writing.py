@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from support import large
 from support.faults import assert_right as assert_small_right, ask
 from support.object_store import BUCKET, serve
+from support.parts import sizes
 from support.processes import Server
 
 KEPT = "package kept in the cache folder"
@@ -34,13 +34,7 @@ def writer(predict_server, big_shop):
 
 
 def parts(folder: Path) -> list[Path]:
-    """The files that are being written, but for those that get their name while this looks."""
-    found = []
-    for path in folder.glob("*.part"):
-        with suppress(FileNotFoundError):
-            if path.stat().st_size > 0:
-                found.append(path)
-    return found
+    return [path for path, size in sizes(folder).items() if size > 0]
 
 
 def stopped_while_it_writes(writer, tower, folder: Path) -> Server:

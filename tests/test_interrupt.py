@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from support import large
+from support.parts import sizes
 from support.processes import ROOT, Process, environment, wait_until
 
 SIGNALS = {"ctrl-c": (signal.SIGINT, 130), "stop": (signal.SIGTERM, 143), "closed terminal": (signal.SIGHUP, 129)}
@@ -29,23 +30,19 @@ def stopped_while_it_writes(begin, folder: Path, place: Path) -> Process:
     for _ in range(20):
         process = begin()
         deadline = time.monotonic() + 60
-        while not any(part.stat().st_size for part in parts(folder)):
+        while not any(sizes(folder).values()):
             assert time.monotonic() < deadline and not process.has_ended(), process.log()
             if place.exists():
                 break
         process.signal(signal.SIGSTOP)
         process.wait_until_stopped()
-        if parts(folder) and not place.exists():
+        if sizes(folder) and not place.exists():
             return process
         # The file was whole before the signal came.
         process.signal(signal.SIGKILL)
         process.wait()
         place.unlink(missing_ok=True)
     raise AssertionError("the command was never met while it wrote")
-
-
-def parts(folder: Path) -> list[Path]:
-    return list(folder.rglob("*.part"))
 
 
 def test_a_push_into_a_folder_that_is_stopped_leaves_nothing(start, tower, tmp_path, asked):

@@ -12,6 +12,7 @@ from support import hub as hubs
 from support.certificates import Authority
 from support.endpoints import accepting
 from support.hub import COMMIT, LARGE, TOKEN, Repository
+from support.parts import sizes
 from support.processes import environment, wait_until
 from support.texts import ENCODERS
 from test_cli import assert_refused
@@ -148,7 +149,7 @@ def test_ctrl_c_keeps_what_was_downloaded_and_says_so(start_process, binaries, p
     env = environment(**hub.env)
     process = start_process("pull", [binaries.emberlite, "pull", SOURCE, "-o", folder], env)
     assert reached.wait(20)
-    [part] = wait_until(lambda: [path for path in folder.glob("*.part") if path.stat().st_size == 1000], "a part")
+    [part] = wait_until(lambda: [path for path, size in sizes(folder).items() if size == 1000], "a part")
     process.signal(signal.SIGINT)
     assert process.wait() == 130
     released.set()
