@@ -263,6 +263,19 @@ def test_a_text_in_awkward_pieces_is_shown_whole(open_stand_in):
     assert finished(page).locator("#answer .made").text_content() == f"So: {TALE}"
 
 
+def test_an_answer_that_was_held_back_has_the_speed_of_the_whole(open_stand_in, stand_in):
+    stand_in.behaviour = "at_once"
+    page = open_stand_in()
+    say(page, "Tell me")
+    figures = finished(page).locator("#timing")
+    expect(figures).to_contain_text("Arrivalall at once")
+    figure = figures.locator(".speed").text_content()
+    assert NUMBER.match(figure), figure
+    first_token = float(re.search(r"First token([\d.]+) ms", figures.text_content())[1])
+    tokens = -(-len(TALE) // 4)
+    assert float(figure.split()[0]) == pytest.approx(1000 * tokens / first_token, rel=0.02)
+
+
 def test_events_are_the_same_wherever_the_stream_is_split(open_stand_in):
     stream = '\ufeff: hi\r\ndata: {"a":1}\r\n\r\ndata: x\ndata:y\n\nevent: error\rdata: é🐈\r\rdata\nid: 3\n\ndata: lost'
     expected = [

@@ -48,7 +48,7 @@ def tokens(text: str) -> list[str]:
 
 
 class StandIn:
-    """Answers with `tale`; `behaviour` tells how: whole, slow, refused, failing or broken_off."""
+    """Answers with `tale`; `behaviour` tells how: whole, at_once, slow, refused, failing or broken_off."""
 
     def __init__(self):
         self.behaviour = "whole"
@@ -122,6 +122,9 @@ class StandIn:
                 failure = {"error": {"message": "the model failed", "type": "server_error", "code": "model_failed"}}
                 ends = {"failing": [*half, f"data: {json.dumps(failure)}\n\n"], "broken_off": half}
                 stream = "".join(ends.get(stand_in.behaviour, [*events, *done])).encode()
+                if stand_in.behaviour == "at_once":
+                    self.send(stream)
+                    return
                 # Split within lines, within characters, between the two ends of a line.
                 for at in range(0, len(stream), 37):
                     self.send(stream[at : at + 37])

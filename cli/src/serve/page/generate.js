@@ -107,7 +107,9 @@ export class GenerateField {
   /** Takes events until the last; answers the problem that ended them before. */
   async follow(request, signal, pace) {
     try {
-      for await (const event of stream(this.name, request, signal)) pace.note(event, this.view.take(event));
+      for await (const { event, arrived } of stream(this.name, request, signal)) {
+        pace.note(event, this.view.take(event), arrived);
+      }
     } catch (problem) {
       return problem;
     }

@@ -6,6 +6,9 @@ import { milliseconds } from './result.js';
 /** How often the figures are drawn anew while tokens come, in milliseconds. */
 const INTERVAL = 100;
 
+/** Tokens that came within as many milliseconds came at once: too short a time to measure a speed by. */
+const AT_ONCE = 1;
+
 const REASONS = {
   stop: 'stop: the model ended the text',
   length: 'length: no room for more tokens',
@@ -17,21 +20,22 @@ export class Pace {
   constructor() {
     this.start = performance.now();
     this.pieces = 0;
+    this.atFirst = 0;
     this.drawn = 0;
     this.draw();
   }
 
-  /** Notes an event, and whether text came with it. */
-  note({ choices, usage }, piece) {
-    const now = performance.now();
+  /** Notes an event, whether text came with it, and when. */
+  note({ choices, usage }, piece, arrived) {
     if (piece) {
-      this.first ??= now;
-      this.last = now;
+      this.first ??= arrived;
+      this.last = arrived;
       this.pieces += 1;
+      if (arrived === this.first) this.atFirst += 1;
     }
     this.reason = choices?.[0]?.finish_reason ?? this.reason;
     this.usage = usage ?? this.usage;
-    if (now - this.drawn >= INTERVAL) this.draw(now);
+    if (performance.now() - this.drawn >= INTERVAL) this.draw();
   }
 
   /** Draws the last figures; `reason` is the page's own where the server said none. Answers them in words. */
@@ -47,13 +51,20 @@ export class Pace {
     return this.usage?.completion_tokens ?? this.pieces;
   }
 
-  perSecond() {
-    const seconds = (this.last - this.first) / 1000;
-    return this.tokens() > 1 && seconds > 0.001 ? (this.tokens() - 1) / seconds : undefined;
+  /** Whether an answer of several tokens was held back on its way until it was whole. */
+  cameAtOnce() {
+    return this.isOver && this.tokens() > 1 && this.last - this.first <= AT_ONCE;
   }
 
-  draw(now = performance.now()) {
-    this.drawn = now;
+  /** Of the tokens after the first to arrive; of the whole answer, its wait included, where all came at once. */
+  perSecond() {
+    if (this.cameAtOnce()) return (this.tokens() / (this.last - this.start)) * 1000;
+    const time = this.last - this.first;
+    return time > AT_ONCE ? ((this.tokens() - this.atFirst) / time) * 1000 : undefined;
+  }
+
+  draw() {
+    this.drawn = performance.now();
     const speed = this.perSecond();
     const about = this.usage || !this.pieces ? '' : '≈ ';
     byId('timing').replaceChildren(
@@ -63,6 +74,7 @@ export class Pace {
         ['Tokens', `${about}${this.tokens()}`],
         ['Prompt', this.prompt()],
         ['Finish', this.isOver ? REASONS[this.reason] ?? this.reason ?? 'unknown' : '…'],
+        ['Arrival', this.cameAtOnce() ? 'all at once: the speed is that of the whole answer' : null],
       ])),
     );
   }

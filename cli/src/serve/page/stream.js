@@ -7,8 +7,9 @@ import { EventParser } from './sse.js';
 const DONE = '[DONE]';
 
 /**
- * Sends a request (`{ action, type, body }`) and yields the JSON of each event as it comes. A Problem where the server
- * refuses, says in the middle that something failed, or stops before it said that it was done. Ends when `signal` aborts.
+ * Sends a request (`{ action, type, body }`) and yields each event as it comes: its JSON, and when it `arrived`, the
+ * same for all that came in one piece. A Problem where the server refuses, says in the middle that something failed, or
+ * stops before it said that it was done. Ends when `signal` aborts.
  */
 export async function* stream(model, request, signal) {
   try {
@@ -32,9 +33,10 @@ async function* events(body) {
   for (;;) {
     const { value, done } = await reader.read().catch(() => ({ done: true }));
     if (done) throw new Problem({ code: 'broken_off', message: 'The answer stopped in the middle: the server went away, or something between.' });
+    const arrived = performance.now();
     for (const { data } of parser.push(value)) {
       if (data.trim() === DONE) return;
-      yield parsed(data);
+      yield { event: parsed(data), arrived };
     }
   }
 }
