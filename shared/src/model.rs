@@ -15,7 +15,7 @@ mod set;
 mod sparse;
 
 pub use buffer::PackageBytes;
-pub(crate) use buffer::aligned;
+pub(crate) use buffer::{LINE, aligned};
 pub use cell::LoadError;
 pub use digest::{Digest, DigestError};
 pub use dtype::Dtype;

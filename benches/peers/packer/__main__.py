@@ -5,6 +5,7 @@ text by text.
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 import statistics
@@ -13,10 +14,12 @@ import sys
 import tempfile
 
 import data
+import memory
 import numpy as np
 import onnxruntime
 from onnxruntime_quantize import quantized, rows
 from schemes import Served
+from turns import in_turns, spread
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "encoders"))
 
@@ -50,7 +53,6 @@ LANGUAGE = {
     "int8, blocks=25%": ["--quantize", "int8", "--prune", "blocks=25%"],
 }
 TIMED = 200
-WARM_UP = 20
 
 
 class Bench:
@@ -98,25 +100,21 @@ class Bench:
                 vectors = served.embed(questions.texts)
                 row(f"Emberlite, {name}", packages[name].stat().st_size, vectors, served.embed)
         dynamic = Peer(files["dynamic"], arguments.minilm / "tokenizer.json", 1)
-        self.turns(packages, dynamic, questions.texts[:TIMED])
+        texts = questions.texts[:TIMED]
+        self.turns(packages, dynamic, texts)
+        pack = lambda name, options: self.pack(arguments.minilm, name, ["--calibration", train, *options])  # noqa: E731
+        memory.table(arguments.emberlite, pack, packages["int8"], packages["int8, weights=50%"], texts)
 
     def turns(self, packages, peer, texts):
         """Times of the same texts, one after the other, against int8 and against onnxruntime's int8."""
-        served = {name: Served(self.arguments.emberlite, package) for name, package in packages.items()}
-        times = {name: [] for name in [*served, "onnxruntime, dynamic"]}
-        try:
-            for text in [*texts[:WARM_UP], *texts]:
-                for name, server in served.items():
-                    times[name].append(server.call([text])[1])
-                ids = np.array([peer.tokenizer.encode(text).ids])
-                times["onnxruntime, dynamic"].append(peer.infer_ms(ids))
-        finally:
-            for server in served.values():
-                server.__exit__()
+        with contextlib.ExitStack() as stack:
+            served = {name: stack.enter_context(Served(self.arguments.emberlite, file)) for name, file in packages.items()}
+            contenders = {name: lambda text, one=one: one.call([text])[1] for name, one in served.items()}
+            tokens = lambda text: np.array([peer.tokenizer.encode(text).ids])  # noqa: E731
+            times = in_turns(contenders | {"onnxruntime, dynamic": lambda text: peer.infer_ms(tokens(text))}, texts)
         print("\n| MiniLM, one text, one thread | ms | against int8 | against onnxruntime, dynamic |\n|---|--:|--:|--:|")
         for name, own in times.items():
-            own = own[WARM_UP:]
-            ratios = [spread(own, times[other][WARM_UP:]) for other in ("int8", "onnxruntime, dynamic")]
+            ratios = [spread(own, times[other]) for other in ("int8", "onnxruntime, dynamic")]
             print(f"| {name} | {statistics.median(own):.2f} | {ratios[0]} | {ratios[1]} |", flush=True)
 
     def labelled(self, title, source, calibration, examples, ways, peers=()):
@@ -146,12 +144,6 @@ class Bench:
             growth = measured["packed"] / measured["source"] - 1
             size = package.stat().st_size / 1e3
             print(f"| {name} | {size:.1f} kB | {measured['source']:.3f} to {measured['packed']:.3f} | {growth:+.2%} |", flush=True)
-
-
-def spread(ours, theirs):
-    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-    low, high = ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]
-    return f"{statistics.median(ratios):.2f} ({low:.2f}–{high:.2f})"
 
 
 def output(command):

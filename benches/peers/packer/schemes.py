@@ -45,15 +45,16 @@ SCHEMES = {
 
 
 class Served:
-    """A package behind `emberlite serve`, on one thread."""
+    """A package behind `emberlite serve`, on one thread, with further settings of the environment; `prepare` runs in the process before it."""
 
-    def __init__(self, binary, package):
+    def __init__(self, binary, package, prepare=None, **settings):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        settings = {"EMBER_THREADS": "1", "EMBER_LOG": "error"}
+        settings |= {"EMBER_THREADS": "1", "EMBER_LOG": "error"}
         command = [binary, "serve", package, "--port", str(self.port)]
-        self.process = subprocess.Popen(command, env=os.environ | settings, stdout=subprocess.DEVNULL)
+        environment = os.environ | settings
+        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, preexec_fn=prepare)
         self.connection = self.connect()
 
     def connect(self):

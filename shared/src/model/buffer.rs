@@ -16,14 +16,15 @@ pub struct PackageBytes(Memory);
 #[derive(Clone, Debug)]
 enum Memory {
     Mapped(Arc<Mmap>),
+    /// Bytes that start at a cache line.
     Owned(Bytes),
-    Aligned(Arc<Vec<Line>>, usize),
 }
 
-/// A cache line, which sections of a package start at.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
+/// The size of a cache line, which sections of a package start at.
+pub(crate) const LINE: usize = 64;
+/// The size of a huge page of Linux where pages have 4 KiB. A layer reads all its weights for an answer: in small pages the
+/// processor looks up where each of them lies, which costs as much as a third of the time (`benches/README.md`).
+const HUGE_PAGE: usize = 2 << 20;
 
 impl PackageBytes {
     /// Maps a file. Packages are named by their content and never written in place, which is what keeps a mapping valid.
@@ -52,29 +53,42 @@ impl PackageBytes {
     }
 }
 
-/// Memory for so many bytes that starts at a cache line, zeroed as it is touched.
+/// Memory for so many bytes that starts at a cache line, zeroed as it is touched. Where huge pages fit in, it starts at
+/// one, and Linux is asked for them, without one for the rest: no more is touched than with small pages.
 pub(crate) fn aligned(length: usize) -> BytesMut {
-    let line = size_of::<Line>();
-    let mut memory = BytesMut::zeroed(length + line - 1);
-    let padding = memory.as_ptr().align_offset(line).min(line - 1);
+    let alignment = if length < HUGE_PAGE { LINE } else { HUGE_PAGE };
+    let mut memory = BytesMut::zeroed(length + alignment - 1);
+    let padding = memory.as_ptr().align_offset(alignment).min(alignment - 1);
     let mut rest = memory.split_off(padding);
     rest.truncate(length);
+    ask_for_huge_pages(&mut rest[..length - length % HUGE_PAGE]);
     rest
 }
+
+/// A system that has none, or gives none, holds the memory in small pages.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn ask_for_huge_pages(memory: &mut [u8]) {
+    use rustix::mm::{Advice, madvise};
+    if memory.is_empty() {
+        return;
+    }
+    // SAFETY: the range is that of a unique slice. The advice changes in which pages it lies, not what it holds.
+    let _ = unsafe { madvise(memory.as_mut_ptr().cast(), memory.len(), Advice::LinuxHugepage) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn ask_for_huge_pages(_memory: &mut [u8]) {}
 
 /// Bytes that do not start at a cache line are copied to one.
 impl From<Bytes> for PackageBytes {
     fn from(bytes: Bytes) -> Self {
-        if (bytes.as_ptr() as usize).is_multiple_of(size_of::<Line>()) {
+        if (bytes.as_ptr() as usize).is_multiple_of(LINE) {
             return Self(Memory::Owned(bytes));
         }
-        let line = |chunk: &[u8]| {
-            let mut line = Line([0; size_of::<Line>()]);
-            line.0[..chunk.len()].copy_from_slice(chunk);
-            line
-        };
-        let lines = bytes.chunks(size_of::<Line>()).map(line).collect();
-        Self(Memory::Aligned(Arc::new(lines), bytes.len()))
+        let mut memory = aligned(bytes.len());
+        memory.copy_from_slice(&bytes);
+        Self(Memory::Owned(memory.freeze()))
     }
 }
 
@@ -93,15 +107,13 @@ impl AsRef<[u8]> for PackageBytes {
 impl Deref for PackageBytes {
     type Target = [u8];
 
-    #[allow(unsafe_code)]
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Memory::Mapped(mapping) => mapping,
             Memory::Owned(bytes) => bytes,
-            Memory::Aligned(lines, length) => {
-                // SAFETY: the lines hold at least `length` bytes, one after the other without padding.
-                unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), *length) }
-            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

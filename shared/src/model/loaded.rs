@@ -7,6 +7,7 @@ use std::time::Instant;
 use tract_core::prelude::{Tensor, TypedModel};
 
 use super::layout::TOKENIZER;
+use super::sparse::Room;
 use super::{Digest, Dtype, Manifest, Package, PackageError, Task, TextSpec};
 use crate::engine::{self, Decoder, EngineError, Library, Plan};
 use crate::ops::weights::{Memory, Weights};
@@ -213,30 +214,48 @@ impl Package {
     /// # Errors
     /// A graph or a weight that can't be read.
     pub fn read_graph(&self) -> Result<TypedModel, ModelError> {
-        Ok(engine::read_graph(self.graph()?, self)?)
+        Ok(engine::read_graph(self.graph()?, &Opened::new(self))?)
     }
 }
 
-impl Library for Package {
+/// A package while its graph is read.
+pub(super) struct Opened<'a> {
+    package: &'a Package,
+    /// What sections without their zeros are expanded into.
+    room: Room,
+}
+
+impl<'a> Opened<'a> {
+    pub(super) fn new(package: &'a Package) -> Self {
+        let sparse = package.weights().filter_map(|section| Some((section.sparse?, section.data.len())));
+        Self { package, room: Room::of(sparse) }
+    }
+}
+
+impl Library for Opened<'_> {
     fn labels(&self) -> Vec<&str> {
-        self.weights().map(|section| section.name).collect()
+        self.package.weights().map(|section| section.name).collect()
     }
 
     fn tensor(&self, label: &str) -> Result<Tensor, EngineError> {
         let failed = |reason| EngineError::Weight { name: label.to_owned(), reason };
-        let section = self.section(label).ok_or_else(|| failed("the package has no such section".to_owned()))?;
+        let section =
+            self.package.section(label).ok_or_else(|| failed("the package has no such section".to_owned()))?;
         section.to_tensor().map_err(failed)
     }
 
     fn weights(&self, label: &str) -> Result<Option<Weights>, EngineError> {
-        let Some((section, range)) = self.section(label).zip(self.range(label)) else { return Ok(None) };
+        let Some((section, range)) = self.package.section(label).zip(self.package.range(label)) else {
+            return Ok(None);
+        };
         let (dtype, shape) = section.elements();
         let Some(dtype) = Dtype::from_safetensors(dtype).filter(|_| section.texts.is_none()) else { return Ok(None) };
         let failed = |reason| EngineError::Weight { name: label.to_owned(), reason };
         let (memory, range): (Memory, _) = match section.sparse {
-            None => (Arc::new(self.bytes().clone()), range),
+            None => (Arc::new(self.package.bytes().clone()), range),
             Some(sparse) => {
-                let expanded = sparse.decode(section.data).map_err(|error| failed(error.to_string()))?;
+                let expanded = sparse.decode(section.data, |length| self.room.take(length));
+                let expanded = expanded.map_err(|error| failed(error.to_string()))?;
                 let range = 0..expanded.len();
                 (Arc::new(expanded), range)
             }

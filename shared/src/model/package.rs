@@ -8,7 +8,7 @@ use tract_core::prelude::Tensor;
 
 use super::layout::{self, GRAPH, TOKENIZER};
 use super::manifest::{NEWEST_FORMAT, Section};
-use super::{Digest, Dtype, Hashed, Manifest, PackageBytes, Sparse, hashed};
+use super::{Digest, Dtype, Hashed, Manifest, PackageBytes, Sparse, aligned, hashed};
 use crate::engine::tensor;
 use crate::trust::{Signature, SigningKey};
 
@@ -61,7 +61,7 @@ impl SectionView<'_> {
         }
         let (stored, shape) = self.elements();
         let dtype = Dtype::from_safetensors(stored).ok_or_else(|| format!("no tensor has the type {stored:?}"))?;
-        let expanded = self.sparse.map(|sparse| sparse.decode(self.data)).transpose();
+        let expanded = self.sparse.map(|sparse| sparse.decode(self.data, aligned)).transpose();
         let expanded = expanded.map_err(|error| error.to_string())?;
         tensor::from_bytes(dtype.datum_type(), shape, expanded.as_deref().unwrap_or(self.data))
     }

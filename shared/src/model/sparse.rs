@@ -4,16 +4,18 @@
 //! word has beyond the elements is 0. An element is left out if each of its bits is 0, so that -0.0 stays. A word is as long
 //! as the widest element: what follows the mask is aligned in a file as the elements of any section are.
 //!
-//! A model that is loaded has such a section expanded beside the package's bytes: it takes less room in a store and on the
-//! way, and more in memory than a section of all its elements, which is borrowed.
+//! A model that is loaded has such sections expanded beside the package's bytes: they take less room in a store and on the
+//! way, and more in memory than sections of all their elements, which are borrowed.
 
 use std::sync::{Mutex, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use emberlite_kernels::threads;
 use serde::{Deserialize, Serialize};
 
-use super::aligned;
+pub(super) use room::Room;
+
+mod room;
 
 /// Zeros are left out where that spares at least so many bytes: for less it isn't worth memory and time at the load.
 const LEAST_SPARED_BYTES: usize = 4096;
@@ -76,14 +78,20 @@ impl Sparse {
         matches!(self.dtype, I8 | U16 | F16 | BF16 | F32 | F64)
     }
 
-    /// All elements, of which `stored` has those that are not zero; they start at a cache line.
-    pub(super) fn decode(&self, stored: &[u8]) -> Result<Bytes, SparseError> {
+    /// All elements, of which `stored` has those that are not zero, in zeroed memory that `room` has for so many bytes.
+    pub(super) fn decode(&self, stored: &[u8], room: impl FnOnce(usize) -> BytesMut) -> Result<Bytes, SparseError> {
         match self.width()? {
-            Width::One => self.decode_wide::<1>(stored),
-            Width::Two => self.decode_wide::<2>(stored),
-            Width::Four => self.decode_wide::<4>(stored),
-            Width::Eight => self.decode_wide::<8>(stored),
+            Width::One => self.decode_wide::<1>(stored, room),
+            Width::Two => self.decode_wide::<2>(stored, room),
+            Width::Four => self.decode_wide::<4>(stored, room),
+            Width::Eight => self.decode_wide::<8>(stored, room),
         }
+    }
+
+    /// The size of all elements, where `stored_bytes` have room for their mask.
+    fn expanded_bytes(&self, stored_bytes: usize) -> Option<usize> {
+        let (count, width) = (self.count().ok()?, self.width().ok()?);
+        (mask_bytes(count) <= stored_bytes).then(|| count * width as usize)
     }
 
     /// The share of zeros among the elements, as the length of what is stored tells it.
@@ -108,7 +116,11 @@ impl Sparse {
         count.ok_or_else(|| SparseError::Shape(self.shape.clone()))
     }
 
-    fn decode_wide<const N: usize>(&self, stored: &[u8]) -> Result<Bytes, SparseError> {
+    fn decode_wide<const N: usize>(
+        &self,
+        stored: &[u8],
+        room: impl FnOnce(usize) -> BytesMut,
+    ) -> Result<Bytes, SparseError> {
         let count = self.count()?;
         let expected = mask_bytes(count);
         let Some((mask, present)) = stored.split_at_checked(expected) else {
@@ -123,7 +135,7 @@ impl Sparse {
         if present.len() != marked * N {
             return Err(SparseError::Present { marked, expected: marked * N, got: present.len() });
         }
-        let mut elements = aligned(count * N);
+        let mut elements = room(count * N);
         spread::<N>(mask, present.as_chunks().0, elements.as_chunks_mut().0);
         Ok(elements.freeze())
     }

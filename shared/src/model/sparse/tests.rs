@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use safetensors::Dtype;
 
 use super::*;
+use crate::model::aligned;
 
 const TYPES: [(Dtype, usize); 4] = [(Dtype::I8, 1), (Dtype::F16, 2), (Dtype::F32, 4), (Dtype::F64, 8)];
 
@@ -48,7 +49,7 @@ proptest! {
     fn whatever_is_left_out_comes_back((dtype, width, elements) in typed_elements()) {
         let stored = encoded(&elements, width);
         let sparse = sparse(dtype, elements.len() / width);
-        let decoded = sparse.decode(&stored).unwrap();
+        let decoded = sparse.decode(&stored, aligned).unwrap();
         prop_assert_eq!(&decoded[..], &elements[..]);
         prop_assert!((decoded.as_ptr() as usize).is_multiple_of(64));
         let zeros = elements.chunks(width).filter(|element| element.iter().all(|byte| *byte == 0)).count();
@@ -68,7 +69,7 @@ proptest! {
         let place = place.index(mask_bytes(count));
         let before = stored[place].count_ones();
         stored[place] ^= change;
-        let decoded = sparse(dtype, count).decode(&stored);
+        let decoded = sparse(dtype, count).decode(&stored, aligned);
         let is_beyond = (0..8).any(|bit| change >> bit & 1 == 1 && 8 * place + bit >= count);
         prop_assert_eq!(decoded.is_ok(), stored[place].count_ones() == before && !is_beyond);
     }
@@ -81,7 +82,7 @@ proptest! {
     ) {
         let sparse = Sparse { dtype, shape };
         let _ = sparse.zeros(stored.len());
-        if let Ok(elements) = sparse.decode(&stored) {
+        if let Ok(elements) = sparse.decode(&stored, aligned) {
             prop_assert_eq!(elements.len(), sparse.count().unwrap() * dtype.bitsize() / 8);
         }
     }
@@ -102,7 +103,7 @@ fn a_negative_zero_is_kept() {
     let elements = [0.0f32, -0.0, 1.0].map(f32::to_le_bytes).concat();
     let stored = encoded(&elements, 4);
     assert_eq!(stored[0], 0b110);
-    assert_eq!(sparse(Dtype::F32, 3).decode(&stored).unwrap(), elements);
+    assert_eq!(sparse(Dtype::F32, 3).decode(&stored, aligned).unwrap(), elements);
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn indices_and_masks_are_stored_as_they_are() {
 
 #[test]
 fn what_is_no_mask_is_told() {
-    let refused = |count: usize, stored: &[u8]| sparse(Dtype::F16, count).decode(stored).unwrap_err();
+    let refused = |count: usize, stored: &[u8]| sparse(Dtype::F16, count).decode(stored, aligned).unwrap_err();
     let shape = |count| vec![count];
     assert_eq!(refused(65, &[0; 9]), SparseError::Mask { expected: 16, shape: shape(65), got: 9 });
     assert_eq!(refused(usize::MAX, &[0; 9]), SparseError::Mask { expected: 1 << 61, shape: shape(usize::MAX), got: 9 });
@@ -134,9 +135,9 @@ fn what_is_no_mask_is_told() {
     let (marked, expected) = (2, 4);
     assert_eq!(refused(5, &[3, 0, 0, 0, 0, 0, 0, 0, 1]), SparseError::Present { marked, expected, got: 1 });
     assert_eq!(refused(5, &[3, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]), SparseError::Present { marked, expected, got: 5 });
-    assert_eq!(sparse(Dtype::F4, 4).decode(&[0; 8]), Err(SparseError::Type(Dtype::F4)));
+    assert_eq!(sparse(Dtype::F4, 4).decode(&[0; 8], aligned), Err(SparseError::Type(Dtype::F4)));
     assert_eq!(
-        Sparse { dtype: Dtype::I8, shape: vec![2, usize::MAX] }.decode(&[0; 8]),
+        Sparse { dtype: Dtype::I8, shape: vec![2, usize::MAX] }.decode(&[0; 8], aligned),
         Err(SparseError::Shape(vec![2, usize::MAX]))
     );
 }
@@ -146,5 +147,5 @@ fn many_parts_are_spread_as_one() {
     let count = 3 * PART_WORDS * WORD + 77;
     let elements: Vec<u8> = (0..count).map(|i| if i % 3 == 0 { (i % 251) as u8 } else { 0 }).collect();
     let sparse = sparse(Dtype::I8, count);
-    assert_eq!(sparse.decode(&sparse.without_zeros(&elements).unwrap()).unwrap(), elements);
+    assert_eq!(sparse.decode(&sparse.without_zeros(&elements).unwrap(), aligned).unwrap(), elements);
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::{EngineError, Library};
+use crate::model::loaded::Opened;
 use crate::model::{ModelError, Sparse};
 use crate::trust::SigningKey;
 
@@ -47,15 +48,15 @@ fn tensors_without_their_zeros_come_back_whole() {
         assert_eq!(shape.as_slice(), tensor.shape());
         assert!(section.data.len() * 10 < tensor.as_bytes().len() * 7, "{name}");
         assert_eq!(section.zeros(), Some(0.5));
-        assert_eq!(package.tensor(name).unwrap(), tensor);
-        let weights = Library::weights(&package, name).unwrap().unwrap();
+        assert_eq!(Opened::new(&package).tensor(name).unwrap(), tensor);
+        let weights = Opened::new(&package).weights(name).unwrap().unwrap();
         assert_eq!((weights.datum_type(), weights.shape()), (tensor.datum_type(), tensor.shape()));
         assert_eq!(weights.bytes(), tensor.as_bytes());
         assert!((weights.bytes().as_ptr() as usize).is_multiple_of(64));
     }
     for (name, tensor) in weights() {
         assert_eq!(package.section(name).unwrap().sparse, None);
-        assert_eq!(package.tensor(name).unwrap(), tensor);
+        assert_eq!(Opened::new(&package).tensor(name).unwrap(), tensor);
     }
     package.read_graph().unwrap();
 }
@@ -74,7 +75,7 @@ fn a_package_without_some_zeros_is_a_safetensors_file_and_can_be_signed() {
     let file = package.signed(&SigningKey::generate().unwrap()).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
     assert_eq!(tensors.tensor("pruned").unwrap().data(), package.section("pruned").unwrap().data);
-    assert_eq!(Package::open(file.into()).unwrap().tensor("pruned").unwrap(), pruned()[2].1);
+    assert_eq!(Opened::new(&Package::open(file.into()).unwrap()).tensor("pruned").unwrap(), pruned()[2].1);
 }
 
 #[test]
@@ -91,8 +92,8 @@ fn a_mask_that_does_not_fit_is_refused_with_its_section_named() {
         let package = Package::open(bytes.into()).unwrap();
         for name in ["bytes", "pruned"] {
             let named = |error: &EngineError| matches!(error, EngineError::Weight { name: told, reason } if told == name && reason.contains("mask"));
-            assert!(package.tensor(name).is_err_and(|error| named(&error)));
-            assert!(Library::weights(&package, name).is_err_and(|error| named(&error)));
+            assert!(Opened::new(&package).tensor(name).is_err_and(|error| named(&error)));
+            assert!(Opened::new(&package).weights(name).is_err_and(|error| named(&error)));
         }
         let error = package.read_graph().unwrap_err();
         assert!(matches!(error, ModelError::Engine(EngineError::Weight { .. })), "{error}");
