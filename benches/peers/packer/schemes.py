@@ -45,15 +45,14 @@ SCHEMES = {
 
 
 class Served:
-    """A package behind `emberlite serve`, on one thread, with further settings of the environment; `prepare` runs in the process before it."""
+    """A package behind `emberlite serve`, on one thread; `prepare` runs in its process before it."""
 
-    def __init__(self, binary, package, prepare=None, **settings):
+    def __init__(self, binary, package, prepare=None):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        settings |= {"EMBER_THREADS": "1", "EMBER_LOG": "error"}
+        environment = os.environ | {"EMBER_THREADS": "1", "EMBER_LOG": "error"}
         command = [binary, "serve", package, "--port", str(self.port)]
-        environment = os.environ | settings
         self.process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, preexec_fn=prepare)
         self.connection = self.connect()
 
@@ -88,6 +87,10 @@ class Served:
         vectors = (base64.b64decode(one["embedding"]) for one in answer["data"])
         timing = dict(part.split(";dur=") for part in response.headers["server-timing"].split(", "))
         return np.stack([np.frombuffer(vector, np.float32) for vector in vectors]), float(timing["run"])
+
+    def milliseconds(self, text):
+        """How long the model took for a text, as the server says."""
+        return self.call([text])[1]
 
     def embed(self, texts):
         return np.concatenate([self.call(texts[start : start + 64])[0] for start in range(0, len(texts), 64)])
