@@ -23,7 +23,7 @@ enum Memory {
 /// The size of a cache line, which sections of a package start at.
 pub(crate) const LINE: usize = 64;
 /// The size of a huge page of Linux where small ones have 4 KiB. A layer reads all its weights for an answer, and the processor
-/// looks up where each page of them lies: in small pages, an answer of MiniLM takes 1.14 to 1.4 times as long.
+/// looks up where each page of them lies: in small pages, an answer of MiniLM takes 1.1 to 1.4 times as long.
 const HUGE_PAGE: usize = 2 << 20;
 
 impl PackageBytes {
