@@ -51,7 +51,7 @@ export class Pace {
     return this.usage?.completion_tokens ?? this.pieces;
   }
 
-  /** Whether an answer of several tokens was held back on its way until it was whole. */
+  /** Whether an answer of several tokens came in one piece: held back on its way, or faster than a browser reads. */
   cameAtOnce() {
     return this.isOver && this.tokens() > 1 && this.last - this.first <= AT_ONCE;
   }
