@@ -273,7 +273,8 @@ def test_an_answer_that_was_held_back_has_the_speed_of_the_whole(open_stand_in, 
     assert NUMBER.match(figure), figure
     first_token = float(re.search(r"First token([\d.]+) ms", figures.text_content())[1])
     tokens = -(-len(TALE) // 4)
-    assert float(figure.split()[0]) == pytest.approx(1000 * tokens / first_token, rel=0.02)
+    # Both figures are rounded as they are shown.
+    assert float(figure.split()[0]) == pytest.approx(1000 * tokens / first_token, rel=0.05)
 
 
 def test_events_are_the_same_wherever_the_stream_is_split(open_stand_in):

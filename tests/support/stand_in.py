@@ -122,12 +122,10 @@ class StandIn:
                 failure = {"error": {"message": "the model failed", "type": "server_error", "code": "model_failed"}}
                 ends = {"failing": [*half, f"data: {json.dumps(failure)}\n\n"], "broken_off": half}
                 stream = "".join(ends.get(stand_in.behaviour, [*events, *done])).encode()
-                if stand_in.behaviour == "at_once":
-                    self.send(stream)
-                    return
                 # Split within lines, within characters, between the two ends of a line.
-                for at in range(0, len(stream), 37):
-                    self.send(stream[at : at + 37])
+                size = len(stream) if stand_in.behaviour == "at_once" else 37
+                for at in range(0, len(stream), size):
+                    self.send(stream[at : at + size])
                     time.sleep(0.002)
 
             def send(self, data: bytes) -> None:

@@ -27,10 +27,11 @@ fn bytes_from_elsewhere_are_brought_to_a_cache_line() {
 #[test]
 fn linux_is_asked_for_huge_pages_as_far_as_they_are_filled() {
     let has_huge_pages = std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap();
-    let memory = aligned(3 * HUGE_PAGE + 5000);
+    // So much that no allocator hands out memory again for which another test had asked.
+    let memory = aligned(17 * HUGE_PAGE + 5000);
     let is_asked = |offset: usize| is_marked(memory.as_ptr() as usize + offset);
-    assert_eq!([is_asked(0), is_asked(3 * HUGE_PAGE - 1)], [has_huge_pages; 2]);
-    assert!(!is_asked(3 * HUGE_PAGE), "less than a huge page is left");
+    assert_eq!([is_asked(0), is_asked(17 * HUGE_PAGE - 1)], [has_huge_pages; 2]);
+    assert!(!is_asked(17 * HUGE_PAGE), "less than a huge page is left");
 }
 
 /// Whether the mapping that an address is in has the flag.
